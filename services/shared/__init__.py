@@ -1,0 +1,1 @@
+"""The one place for what two or more rooms need. It knows no room."""

@@ -1,0 +1,183 @@
+"""One way to PostgreSQL (asyncpg) and SQLite (WAL): engines, transactions, migrations.
+
+Each room has its own database: a schema of its name on PostgreSQL (by `search_path`), a file in DATA_DIR on SQLite.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from services.shared.config import SharedSettings
+from services.shared.errors import StartFailed
+
+_log = logging.getLogger("tickroom.database")
+_SERVICES = Path(__file__).resolve().parents[1]
+
+
+class Database:
+    """A room's database. Close it when done."""
+
+    def __init__(self, engine: AsyncEngine, room: str, start_timeout_s: float = 60.0) -> None:
+        self.engine = engine
+        self.room = room
+        self.sqlite = engine.dialect.name == "sqlite"
+        self._start_timeout_s = start_timeout_s
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._readers = async_sessionmaker(engine.execution_options(tickroom_read=True), expire_on_commit=False)
+        self._writing = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session whose work is committed at the end, or rolled back whole on an error. SQLite: one at a time."""
+        if self.sqlite:
+            async with self._writing, self._sessions.begin() as session:
+                yield session
+        else:
+            async with self._sessions.begin() as session:
+                yield session
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading: it never waits for a writer."""
+        async with self._readers() as session:
+            yield session
+
+    async def migrate(self) -> None:
+        """Brings the tables to the newest version, waiting for the server first. Raises StartFailed."""
+        await self._wait()
+        head = max(path.name.split("_")[0] for path in versions(self.room).glob("[0-9]*.py"))
+        async with self.engine.begin() as connection:
+            if not self.sqlite:
+                # several replicas may start at once
+                await connection.execute(
+                    text("SELECT pg_advisory_xact_lock(hashtext(:room))"), {"room": f"tickroom {self.room}"}
+                )
+                await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{self.room}"'))
+            current = await connection.run_sync(_current_version)
+            if current is not None and current > head:
+                raise StartFailed(
+                    f"the database of {self.room} is at version {current}, newer than this Tickroom ({head})"
+                )
+            if current != head:
+                await connection.run_sync(_upgrade, self.room)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    async def _wait(self) -> None:
+        deadline = time.monotonic() + self._start_timeout_s
+        said = False
+        while True:
+            try:
+                async with self.engine.connect() as connection:
+                    await connection.execute(text("SELECT 1"))
+                return
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                where = self.engine.url.render_as_string(hide_password=True)
+                reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+                if self.sqlite or time.monotonic() >= deadline:
+                    name = "DATA_DIR" if self.sqlite else "DATABASE_URL"
+                    raise StartFailed(f"{name}: {where} can't be used: {reason}") from None
+                if not said:
+                    _log.info("waiting for the database at %s (%g s at most)", where, self._start_timeout_s)
+                    said = True
+                await asyncio.sleep(0.5)
+
+
+def open_database(settings: SharedSettings, room: str) -> Database:
+    """The room's database by DATABASE_URL, else a SQLite file in DATA_DIR. Connects at first use."""
+    if settings.database_url is not None:
+        url = make_url(
+            re.sub(
+                r"^postgres(ql)?(\+asyncpg)?://",
+                "postgresql+asyncpg://",
+                settings.database_url.get_secret_value(),
+            )
+        )
+        options: dict[str, Any] = {
+            "server_settings": {"search_path": room, "application_name": f"tickroom {room}"},
+            "timeout": 10,
+            "command_timeout": 30,
+        }
+        engine = create_async_engine(
+            url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, connect_args=options
+        )
+    else:
+        try:
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartFailed(f"DATA_DIR: {settings.data_dir} can't be used: {error.strerror}") from None
+        engine = create_async_engine(f"sqlite+aiosqlite:///{settings.data_dir / room}.sqlite", hide_parameters=True)
+        _tune_sqlite(engine)
+    return Database(engine, room, settings.start_timeout_s)
+
+
+def upsert(session: AsyncSession, table: Table | Any) -> Any:
+    """INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, in the session's dialect."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    return dialect.insert(table)
+
+
+def is_passing(error: BaseException) -> bool:
+    """May the same work succeed later? True where the server was away or a transaction lost against another."""
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        # classes 08 connection, 40 rollback, 53 resources, 57 operator intervention, 55 not available
+        return (
+            error.connection_invalidated
+            or state[:2] in {"08", "40", "53", "55", "57"}
+            or "locked" in str(error.orig)
+            or isinstance(error.orig, OSError)
+        )
+    return isinstance(error, OSError | TimeoutError)
+
+
+def versions(room: str) -> Path:
+    """The folder of a room's migrations."""
+    return _SERVICES / room / "migrations" / "versions"
+
+
+def _tune_sqlite(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def began(connection: Connection) -> None:
+        # a deferred transaction that reads and then writes fails at once when another wrote in between
+        connection.exec_driver_sql(
+            "BEGIN" if connection.get_execution_options().get("tickroom_read") else "BEGIN IMMEDIATE"
+        )
+
+
+def _current_version(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version", schema=None):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def _upgrade(connection: Connection, room: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("version_locations", str(versions(room)))
+    config.set_main_option("path_separator", "newline")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

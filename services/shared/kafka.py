@@ -1,0 +1,240 @@
+"""Kafka as every room uses it: one place for client settings, in two profiles (embedded broker, Apache Kafka).
+
+The numbers were measured, see docs/kafka.md: the embedded broker answers an empty fetch only after the whole wait, so
+it gets short waits; Apache Kafka answers as soon as data is there, so long waits cost nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaMessage
+
+from services.shared.errors import StartFailed
+from services.shared.topics import TOPICS, Reader, Topic
+
+_log = logging.getLogger("tickroom.kafka")
+
+_REQUEST_TIMEOUT_MS: Final = 40_000  # above the session's timeout, always: below it a member rejoins for ever
+_CLIENT: Final[dict[str, Any]] = {
+    "request_timeout_ms": _REQUEST_TIMEOUT_MS,
+    "retry_backoff_ms": 100,
+    "metadata_max_age_ms": 60_000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What differs between the two brokers."""
+
+    fetch_max_wait_ms: int
+    batch_timeout_ms: int
+    linger_ms: int
+    bulk_linger_ms: int
+
+
+EMBEDDED: Final = Profile(fetch_max_wait_ms=10, batch_timeout_ms=5, linger_ms=2, bulk_linger_ms=5)
+APACHE: Final = Profile(fetch_max_wait_ms=500, batch_timeout_ms=5, linger_ms=1, bulk_linger_ms=5)
+
+MAX_RECORDS: Final = 2000
+"""Most records that a reader takes in one batch."""
+
+
+class Kafka:
+    """The way to one cluster. `log_id` names its log: where it differs from a stored one, stored offsets are void."""
+
+    def __init__(self, *, bootstrap: str, embedded: bool, log_id: str) -> None:
+        self.bootstrap = bootstrap
+        self.embedded = embedded
+        self.log_id = log_id
+        self.profile = EMBEDDED if embedded else APACHE
+        self._admin: AIOKafkaAdminClient | None = None
+        self._ends: AIOKafkaConsumer | None = None
+        self._opening = asyncio.Lock()
+
+    def partitions(self, topic: Topic) -> int:
+        return topic.embedded_partitions if self.embedded else topic.partitions
+
+    def broker(self, name: str) -> KafkaBroker:
+        """A FastStream broker for room `name`, not started. Its own log lines (two a batch) are off."""
+        return KafkaBroker(
+            self.bootstrap,
+            client_id=name,
+            allow_auto_create_topics=False,
+            logger=None,
+            graceful_timeout=2.0,
+            **_CLIENT,
+        )
+
+    def batches(self) -> dict[str, Any]:
+        """Arguments of `subscriber(...)` for a reader that takes batches of raw records."""
+        return {
+            "batch": True,
+            "decoder": pass_through,
+            "max_records": MAX_RECORDS,
+            "batch_timeout_ms": self.profile.batch_timeout_ms,
+            "fetch_max_wait_ms": self.profile.fetch_max_wait_ms,
+            "fetch_max_bytes": 8 << 20,
+            "max_partition_fetch_bytes": 1 << 20,
+            "session_timeout_ms": 6_000 if not self.embedded else 10_000,
+            "heartbeat_interval_ms": 2_000 if not self.embedded else 3_000,
+            "auto_offset_reset": "earliest",
+        }
+
+    async def producer(self, *, bulk: bool = False) -> AIOKafkaProducer:
+        """A started producer that loses nothing it acknowledged. bulk: larger batches, a few milliseconds later."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            linger_ms=self.profile.bulk_linger_ms if bulk else self.profile.linger_ms,
+            max_batch_size=(128 if bulk else 16) << 10,
+            **_CLIENT,
+        )
+        await producer.start()
+        return producer
+
+    async def ends(self, topic: Topic) -> dict[int, int]:
+        """The next offset of each partition. Raises KafkaError."""
+        consumer = await self._end_reader()
+        offsets = await consumer.end_offsets(
+            [TopicPartition(topic.name, number) for number in range(self.partitions(topic))]
+        )
+        return {partition.partition: offset for partition, offset in offsets.items()}
+
+    async def committed(self, reader: Reader) -> dict[int, int | None]:
+        """The offset that each partition's owner committed last; None where nobody has yet. Raises KafkaError."""
+        admin = await self._administrator()
+        partitions = [TopicPartition(reader.topic.name, number) for number in range(self.partitions(reader.topic))]
+        offsets = await admin.list_consumer_group_offsets(reader.name, partitions=partitions)
+        return {
+            partition.partition: stored.offset if (stored := offsets.get(partition)) and stored.offset >= 0 else None
+            for partition in partitions
+        }
+
+    async def lag(self, reader: Reader) -> dict[int, int | None]:
+        """Records between each partition's committed offset and its end; None = has never committed, so not ready."""
+        committed, ends = await asyncio.gather(self.committed(reader), self.ends(reader.topic))
+        return {
+            number: None if offset is None else max(0, ends[number] - offset) for number, offset in committed.items()
+        }
+
+    async def close(self) -> None:
+        """Closes what `ends`, `committed` and `lag` opened."""
+        if self._admin is not None:
+            await self._admin.close()
+        if self._ends is not None:
+            await self._ends.stop()
+        self._admin = self._ends = None
+
+    async def _administrator(self) -> AIOKafkaAdminClient:
+        async with self._opening:
+            if self._admin is None:
+                admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, **_CLIENT)
+                await admin.start()
+                self._admin = admin
+        return self._admin
+
+    async def _end_reader(self) -> AIOKafkaConsumer:
+        async with self._opening:
+            if self._ends is None:
+                consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, **_CLIENT)
+                await consumer.start()
+                self._ends = consumer
+        return self._ends
+
+
+async def pass_through(message: KafkaMessage) -> Any:
+    """FastStream decoder that leaves the bytes as they came: readers decode (or slice) for themselves."""
+    return message.body
+
+
+async def connect(bootstrap: str, timeout_s: float) -> Kafka:
+    """The cluster at `bootstrap`, its topics created where they are missing. Raises StartFailed after `timeout_s`."""
+    logging.getLogger("aiokafka").addFilter(_OneInAWhile())
+    deadline = time.monotonic() + timeout_s
+    said = False
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **_CLIENT)
+        try:
+            await asyncio.wait_for(admin.start(), max(0.1, deadline - time.monotonic()))
+            try:
+                return Kafka(bootstrap=bootstrap, embedded=False, log_id=await _prepare(admin))
+            finally:
+                await admin.close()
+        except (TimeoutError, KafkaError, OSError, ValueError) as error:
+            await _quietly(admin.close())
+            if isinstance(error, ValueError | IncompatibleBrokerVersion) or time.monotonic() >= deadline:
+                raise StartFailed(
+                    f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {bootstrap} (waited {timeout_s:g} s): {error or type(error).__name__}"
+                ) from None
+            if not said:
+                _log.info("waiting for Kafka at %s (%g s at most)", bootstrap, timeout_s)
+                said = True
+            await asyncio.sleep(0.5)
+
+
+async def _prepare(admin: AIOKafkaAdminClient) -> str:
+    present = set(await admin.list_topics())
+    for topic in TOPICS:
+        for name, partitions in ((topic.name, topic.partitions), (topic.dead, 1)):
+            if name not in present:
+                try:
+                    await admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=-1)])
+                except TopicAlreadyExistsError:
+                    continue  # another service was faster
+    described = await admin.describe_topics([topic.name for topic in TOPICS])
+    for found in described:
+        wanted = next(topic for topic in TOPICS if topic.name == found["topic"])
+        if (count := len(found["partitions"])) != wanted.partitions:
+            raise StartFailed(
+                f"topic {wanted.name} has {count} partitions, Tickroom needs {wanted.partitions}: create it anew or use another cluster"
+            )
+    cluster = await admin.describe_cluster()
+    return str(cluster["cluster_id"])
+
+
+async def _quietly(closing: Awaitable[None]) -> None:
+    try:
+        await closing
+    except (KafkaError, OSError) as error:
+        _log.debug("closing failed: %s", error)
+
+
+class _OneInAWhile(logging.Filter):
+    """Lets one line of each kind through in ten seconds: aiokafka writes about 145 a second during an outage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now - self._last.get(record.msg, -10.0) < 10.0:
+            return False
+        self._last[record.msg] = now
+        return True
+
+
+class DeadLetters:
+    """Where records go that nobody can read, with the reason: topic `<topic>.dead`, headers `reason` and `origin`."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+
+    async def send(
+        self, topic: Topic, *, partition: int, offset: int, key: bytes | None, value: bytes, reason: str
+    ) -> None:
+        """Returns when the broker has it. Raises KafkaError."""
+        origin = f"{topic.name}/{partition}/{offset}".encode()
+        await self._producer.send_and_wait(
+            topic.dead, value, key=key, partition=0, headers=[("reason", reason.encode()), ("origin", origin)]
+        )

@@ -1,0 +1,436 @@
+"""The one loop of every reader with state: claim, seek, work, checkpoint, and go back to the checkpoint when anything fails.
+
+A room says what to do with records (`Work`); this file says when. Each partition has one owner at a time:
+
+    assigned -> pause, load the checkpoint (which claims it), Work.open, seek, resume
+    records  -> repeats dropped by (epoch, seq), Work.work in memory
+    at most 1 s or 5,000 records later, or at once when Work.urgent -> one transaction: Work.store + offset under our claim,
+                then the offset is committed to Kafka (others see our progress there)
+    failure  -> Work.forget, load again: what was not stored is read again
+    revoked  -> a last checkpoint, Work.forget
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
+from prometheus_client import Counter
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.shared import positions
+from services.shared.database import Database, is_passing
+from services.shared.errors import Fenced, TickroomError, Unavailable
+from services.shared.events import Record, decode_record
+from services.shared.kafka import DeadLetters, Kafka
+from services.shared.positions import Checkpoint, CheckpointTables, Position, Step, SymbolState, Tracker
+from services.shared.topics import Reader
+
+CHECKPOINT_EVERY_S: Final = 1.0
+CHECKPOINT_EVERY_RECORDS: Final = 5_000
+_LOOK_EVERY_S: Final = 0.25
+_STOP_WITHIN_S: Final = 1.5
+_BAD_WINDOW: Final = 200  # records over which "nearly all is bad" is judged
+_BAD_SHARE: Final = 0.9
+
+_log = logging.getLogger("tickroom.reader")
+_records = Counter("reader_records", "Records of topic ticks by what they were to the reader", ["reader", "outcome"])
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A record not seen before, and what came before it."""
+
+    record: Record
+    step: Step
+
+
+class Work(Protocol):
+    """What a room does with the partitions it owns. One partition is never in two of these calls at once."""
+
+    async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
+        """The partition is ours: rebuild memory from what was stored."""
+        ...
+
+    async def work(self, partition: int, records: Sequence[Fresh]) -> None:
+        """Decide about records, in order. May publish what readers recognise when it comes again."""
+        ...
+
+    def urgent(self, partition: int) -> bool:
+        """Is there something to be stored at once?"""
+        ...
+
+    async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
+        """Insert effects, in the checkpoint's transaction; return the states that changed, by symbol."""
+        ...
+
+    def stored(self, partition: int) -> None:
+        """The transaction was committed."""
+        ...
+
+    def forget(self, partition: int) -> None:
+        """Drop what is in memory. `open` follows where the partition is (still) ours."""
+        ...
+
+
+class NotOwned(Unavailable):
+    """Another process owns this partition, or it is just being loaded."""
+
+    code = "not_owned"
+
+
+class Unreadable(TickroomError):
+    """Nearly all of a topic is bad: then it is us who can't read it."""
+
+    code = "unreadable"
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One partition of ours."""
+
+    checkpoint: Checkpoint
+    tracker: Tracker
+    next_offset: int
+    states: dict[str, bytes]
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    moved: set[str] = field(default_factory=set)
+    since: int = 0
+    saved_at: float = field(default_factory=time.monotonic)
+
+
+class StatefulReader:
+    """Runs `work` over the partitions of `reader.topic` that this process owns, from `start` to `stop`."""
+
+    def __init__(self, kafka: Kafka, reader: Reader, database: Database, tables: CheckpointTables, work: Work) -> None:
+        self._kafka, self._reader, self._database, self._tables, self._work = kafka, reader, database, tables, work
+        self._slots: dict[int, _Slot] = {}
+        self._broker: KafkaBroker = kafka.broker(reader.name)
+        self._consumer_of = self._subscribe()
+        self._dead: DeadLetters | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._seen = self._bad = 0
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Gets the exception that ended the reader, where one did."""
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions that are loaded and ours."""
+        return frozenset(self._slots)
+
+    def position(self, symbol: str) -> Position | None:
+        """The last record of `symbol` that was worked on; None where it is not ours or had none."""
+        partition = positions.partition_of(symbol, self._kafka.partitions(self._reader.topic))
+        slot = self._slots.get(partition)
+        return None if slot is None else slot.tracker.position(symbol)
+
+    async def start(self) -> None:
+        """Joins the group. Partitions are worked on as soon as they are assigned and loaded."""
+        async with self._database.transaction() as session:
+            await positions.repartition(
+                session, self._tables, self._reader.name, self._kafka.partitions(self._reader.topic)
+            )
+        self._dead = DeadLetters(await self._kafka.producer())
+        await self._broker.start()
+        self._tasks.append(asyncio.create_task(self._checkpoint_idle(), name=f"checkpoints of {self._reader.name}"))
+
+    async def stop(self) -> None:
+        """Finishes the batch in hand, makes a last checkpoint and leaves the group."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(_STOP_WITHIN_S):
+                await self.revoked(sorted(self._slots))
+        except TimeoutError:
+            _log.warning("%s: stopped before a last checkpoint; the records since are read again", self._reader.name)
+        await self._broker.stop()
+        if self._dead is not None:
+            await self._dead.close()
+
+    @asynccontextmanager
+    async def exclusive(self, partition: int) -> AsyncIterator[None]:
+        """While open, nothing else works on the partition. Raises NotOwned."""
+        slot = self._slots.get(partition)
+        if slot is None:
+            raise NotOwned(f"partition {partition} of {self._reader.name} is not ours")
+        async with slot.lock:
+            if self._slots.get(partition) is not slot:
+                raise NotOwned(f"partition {partition} of {self._reader.name} is not ours any more")
+            yield
+
+    async def checkpoint(self, partition: int) -> None:
+        """Stores all that was worked on, now. Only inside `exclusive`. Raises what the store raises, after going back."""
+        slot = self._slots.get(partition)
+        if slot is None:
+            raise NotOwned(f"partition {partition} of {self._reader.name} is not ours any more")
+        try:
+            await self._save(partition, slot)
+        except Exception as error:
+            self._go_back(partition, slot, error)
+            raise
+
+    # -- the subscription ------------------------------------------------------------------------------------------
+
+    def _subscribe(self) -> Any:
+        subscriber = self._broker.subscriber(
+            self._reader.topic.name,
+            group_id=self._reader.name,
+            ack_policy=AckPolicy.MANUAL,
+            listener=_Listener(self),
+            **self._kafka.batches(),
+        )
+
+        @subscriber
+        async def batch(message: KafkaMessage) -> None:
+            raw = message.raw_message
+            await self._take(raw if isinstance(raw, tuple) else (raw,))
+
+        return subscriber
+
+    @property
+    def _consumer(self) -> AIOKafkaConsumer:
+        consumer: AIOKafkaConsumer = self._consumer_of.consumer
+        return consumer
+
+    def _partition(self, number: int) -> TopicPartition:
+        return TopicPartition(self._reader.topic.name, number)
+
+    async def assigned(self, partitions: Sequence[int]) -> None:
+        """Called by the group's coordinator; nothing is delivered from these partitions before it returns."""
+        self._consumer.pause(*(self._partition(number) for number in partitions))
+        for number in partitions:
+            try:
+                await self._open(number)
+            except Exception as error:
+                self._go_back(number, None, error)
+
+    async def revoked(self, partitions: Sequence[int]) -> None:
+        for number in partitions:
+            await self._release(number)
+
+    # -- one partition ---------------------------------------------------------------------------------------------
+
+    async def _open(self, partition: int) -> None:
+        """Claims, loads, seeks, resumes."""
+        where = self._partition(partition)
+        async with self._database.transaction() as session:
+            checkpoint = await positions.load(session, self._tables, self._reader.name, partition, self._kafka.log_id)
+        first = (await self._consumer.beginning_offsets([where]))[where]
+        end = (await self._consumer.end_offsets([where]))[where]
+        offset = checkpoint.next_offset
+        if offset is None or not first <= offset <= end:
+            offset = first  # the log does not hold it (any more): seq says what is missing
+        seen = {symbol: Position(state.epoch, state.seq) for symbol, state in checkpoint.symbols.items()}
+        states = {symbol: state.state for symbol, state in checkpoint.symbols.items()}
+        slot = _Slot(checkpoint, Tracker(seen), offset, states)
+        await self._work.open(partition, checkpoint.symbols)
+        await self._save(partition, slot)  # shows in Kafka that somebody is here
+        self._consumer.seek(where, offset)
+        self._slots[partition] = slot
+        self._consumer.resume(where)
+
+    async def _open_until_ours(self, partition: int) -> None:
+        """Loads again after a failure, with growing pauses, until it works or the partition is somebody else's."""
+        pause = 0.1
+        while self._partition(partition) in self._consumer.assignment() and partition not in self._slots:
+            await asyncio.sleep(pause)
+            try:
+                self._consumer.pause(self._partition(partition))
+                await self._open(partition)
+            except Exception as error:
+                self._work.forget(partition)
+                self._note_failure(partition, error)
+                pause = min(5.0, pause * 2)
+
+    async def _release(self, partition: int) -> None:
+        slot = self._slots.get(partition)
+        if slot is None:
+            return
+        async with slot.lock:
+            if self._slots.get(partition) is not slot:
+                return
+            try:
+                await self._save(partition, slot)
+            except Exception as error:
+                _log.warning("%s: no last checkpoint of partition %d: %s", self._reader.name, partition, _say(error))
+            self._drop(partition, slot)
+
+    def _drop(self, partition: int, slot: _Slot) -> None:
+        if self._slots.get(partition) is slot:
+            del self._slots[partition]
+            self._work.forget(partition)
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    async def _take(self, batch: Sequence[ConsumerRecord[Any, Any]]) -> None:
+        by_partition: dict[int, list[ConsumerRecord[Any, Any]]] = {}
+        for raw in batch:
+            by_partition.setdefault(raw.partition, []).append(raw)
+        for partition, records in by_partition.items():
+            slot = self._slots.get(partition)
+            if slot is None:
+                continue  # being loaded: it will be read again from the checkpoint
+            async with slot.lock:
+                if self._slots.get(partition) is not slot:
+                    continue
+                try:
+                    await self._work_on(partition, slot, records)
+                except Exception as error:
+                    self._go_back(partition, slot, error)
+
+    async def _work_on(self, partition: int, slot: _Slot, records: list[ConsumerRecord[Any, Any]]) -> None:
+        records = [raw for raw in records if raw.offset >= slot.next_offset]
+        if not records or not await self._continues(partition, slot, records[0].offset):
+            return
+        fresh: list[Fresh] = []
+        repeats = missed = 0
+        for raw in records:
+            try:
+                record = decode_record(raw.value or b"")
+            except msgspec.DecodeError as error:  # ValidationError is one of its kind
+                await self._bury(raw, str(error))
+                continue
+            step = slot.tracker.advance(record.symbol, record.epoch, record.seq)
+            if step.fresh:
+                fresh.append(Fresh(record, step))
+                missed += step.missed
+            else:
+                repeats += 1
+        self._judge(len(records), bad=len(records) - len(fresh) - repeats)
+        if missed:
+            _log.warning("%s: %d records of partition %d are missing", self._reader.name, missed, partition)
+        for outcome, count in (("fresh", len(fresh)), ("repeated", repeats), ("missed", missed)):
+            if count:
+                _records.labels(self._reader.name, outcome).inc(count)
+        if fresh:
+            await self._work.work(partition, fresh)
+        slot.next_offset = records[-1].offset + 1
+        slot.since += len(records)
+        slot.moved.update(each.record.symbol for each in fresh)
+        late = time.monotonic() - slot.saved_at >= CHECKPOINT_EVERY_S
+        if late or slot.since >= CHECKPOINT_EVERY_RECORDS or self._work.urgent(partition):
+            await self._save(partition, slot)
+
+    async def _continues(self, partition: int, slot: _Slot, offset: int) -> bool:
+        """Does `offset` follow what was worked on? A batch fetched before a rebalance or a seek may not."""
+        if offset == slot.next_offset:
+            return True
+        where = self._partition(partition)
+        first = (await self._consumer.beginning_offsets([where]))[where]
+        if first > slot.next_offset and offset == first:
+            return True  # the log was trimmed behind us: seq says what is missing
+        self._consumer.seek(where, max(first, slot.next_offset))
+        return False
+
+    def _judge(self, seen: int, bad: int) -> None:
+        """Raises Unreadable where nearly all of the last records were bad."""
+        self._seen, self._bad = self._seen + seen, self._bad + bad
+        if self._seen >= _BAD_WINDOW:
+            if self._bad >= _BAD_SHARE * self._seen:
+                raise Unreadable(
+                    f"{self._bad} of the last {self._seen} records of topic {self._reader.topic.name} are unreadable"
+                )
+            self._seen = self._bad = 0
+
+    async def _bury(self, raw: ConsumerRecord[Any, Any], reason: str) -> None:
+        """Parks a record that nobody can read."""
+        assert self._dead is not None
+        _log.warning("%s: unreadable record at %d/%d: %s", self._reader.name, raw.partition, raw.offset, reason)
+        _records.labels(self._reader.name, "dead").inc()
+        await self._dead.send(
+            self._reader.topic,
+            partition=raw.partition,
+            offset=raw.offset,
+            key=raw.key,
+            value=raw.value or b"",
+            reason=reason,
+        )
+
+    async def _save(self, partition: int, slot: _Slot) -> None:
+        async with self._database.transaction() as session:
+            slot.states.update(await self._work.store(session, partition))
+            changed: dict[str, SymbolState] = {}
+            for symbol in slot.moved:
+                position = slot.tracker.position(symbol)
+                assert position is not None
+                changed[symbol] = SymbolState(position.epoch, position.seq, slot.states.get(symbol, b""))
+            await positions.save(session, self._tables, slot.checkpoint, slot.next_offset, changed)
+        self._work.stored(partition)
+        slot.moved.clear()
+        slot.since = 0
+        slot.saved_at = time.monotonic()
+        try:
+            await self._consumer.commit({self._partition(partition): slot.next_offset})
+        except KafkaError as error:  # a rebalance is under way, or Kafka is away: the database knows
+            _log.debug("%s: offset of partition %d not committed: %s", self._reader.name, partition, error)
+
+    async def _checkpoint_idle(self) -> None:
+        """Saves what the last batch left when no other follows."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            for partition, slot in list(self._slots.items()):
+                if not slot.since or time.monotonic() - slot.saved_at < CHECKPOINT_EVERY_S or slot.lock.locked():
+                    continue
+                async with slot.lock:
+                    if self._slots.get(partition) is not slot:
+                        continue
+                    try:
+                        await self._save(partition, slot)
+                    except Exception as error:
+                        self._go_back(partition, slot, error)
+
+    # -- failures --------------------------------------------------------------------------------------------------
+
+    def _go_back(self, partition: int, slot: _Slot | None, error: Exception) -> None:
+        """Drops the partition's memory and loads it again from its checkpoint."""
+        if slot is None:
+            self._work.forget(partition)
+        else:
+            self._drop(partition, slot)
+        self._note_failure(partition, error)
+        self._spawn(self._open_until_ours(partition))
+
+    def _note_failure(self, partition: int, error: Exception) -> None:
+        """Passing failures are logged and tried again; any other ends the reader (`failed`)."""
+        passing = (
+            isinstance(error, Fenced | KafkaError)
+            or is_passing(error)
+            or (isinstance(error, TickroomError) and error.retryable)
+        )
+        if passing:
+            _log.warning("%s: partition %d goes back to its checkpoint: %s", self._reader.name, partition, _say(error))
+            return
+        _log.error("%s: partition %d failed", self._reader.name, partition, exc_info=error)
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(lambda done: self._tasks.remove(done) if done in self._tasks else None)
+
+
+class _Listener(ConsumerRebalanceListener):
+    def __init__(self, reader: StatefulReader) -> None:
+        self._reader = reader
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._reader.revoked(sorted(each.partition for each in revoked))
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        await self._reader.assigned(sorted(each.partition for each in assigned))
+
+
+def _say(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0] if str(error) else type(error).__name__
