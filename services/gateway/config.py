@@ -31,14 +31,20 @@ class Settings(SharedSettings):
     host: str = Field("127.0.0.1", description="address that HTTP and WebSocket listen on")
     port: int = Field(8000, ge=0, le=65535, description="0 picks a free one")
     auth_mode: Literal["open", "strict"] | None = Field(
-        None, description="open: market data and predictions need no token; unset: open where HOST is loopback, else strict"
+        None,
+        description="open: market data and predictions need no token; unset: open where HOST is loopback, else strict",
     )
     anonymous_market_data: bool = Field(True, description="rooms and reads without a token")
-    allowed_origins: Words = Field((), description="origins of other sites whose pages may call, by comma; the own one always may")
-    allowed_hosts: Words = Field(
-        (), description="Host names that requests may ask for, by comma (*.example.org, *); unset: loopback names and HOST"
+    allowed_origins: Words = Field(
+        (), description="origins of other sites whose pages may call, by comma; the own one always may"
     )
-    trusted_proxies: Networks = Field((), description="addresses or networks, by comma, whose X-Forwarded-* is believed")
+    allowed_hosts: Words = Field(
+        (),
+        description="Host names that requests may ask for, by comma (*.example.org, *); unset: loopback names and HOST",
+    )
+    trusted_proxies: Networks = Field(
+        (), description="addresses or networks, by comma, whose X-Forwarded-* is believed"
+    )
     max_connections_per_user: int = Field(5, ge=0, description="open sockets of one user; 0 = no limit, as below")
     max_connections_per_address: int = Field(20, ge=0)
     max_symbols_per_connection: int = Field(128, ge=0)
@@ -74,7 +80,9 @@ class Settings(SharedSettings):
         lowered = tuple(value.lower().rstrip("/") for value in values)
         for value in lowered:
             if not _ORIGIN.fullmatch(value):
-                raise ValueError(f"accepts origins such as https://app.example.org, not {value!r} (a * is never accepted)")
+                raise ValueError(
+                    f"accepts origins such as https://app.example.org, not {value!r} (a * is never accepted)"
+                )
         return lowered
 
     @field_validator("allowed_hosts")
@@ -83,7 +91,9 @@ class Settings(SharedSettings):
         lowered = tuple(value.lower() for value in values)
         for value in lowered:
             if not _HOST.fullmatch(value):
-                raise ValueError(f"accepts names without a port, such as app.example.org or *.example.org, not {value!r}")
+                raise ValueError(
+                    f"accepts names without a port, such as app.example.org or *.example.org, not {value!r}"
+                )
         return lowered
 
     @field_validator("trusted_proxies", mode="before")
@@ -100,7 +110,9 @@ class Settings(SharedSettings):
     @model_validator(mode="after")
     def _every_host_only_in_strict(self) -> "Settings":
         if self.open and "*" in self.hosts:
-            raise ValueError("ALLOWED_HOSTS accepts * only with AUTH_MODE=strict: an open door believes the Host it checks")
+            raise ValueError(
+                "ALLOWED_HOSTS accepts * only with AUTH_MODE=strict: an open door believes the Host it checks"
+            )
         if self.open and self.trusted_proxies:
             raise ValueError("TRUSTED_PROXIES needs AUTH_MODE=strict: an open door refuses whatever a proxy forwards")
         return self

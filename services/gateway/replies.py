@@ -18,7 +18,6 @@ from starlette.responses import Response
 from services.shared.errors import (
     Conflict,
     Denied,
-    FieldError,
     InvalidInput,
     NotFound,
     TickroomError,
@@ -155,10 +154,6 @@ def from_starlette(error: HTTPException) -> TickroomError:
 
 INTERNAL: Final = TickroomError("something went wrong here; the request id says where to look in the log")
 """What the public sees of an error that nobody expected."""
-
-
-def field_errors(problems: list[tuple[str, str]]) -> tuple[FieldError, ...]:
-    return tuple(FieldError(loc, msg) for loc, msg in problems)
 
 
 def _phrase(status: int) -> str:

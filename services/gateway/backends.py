@@ -1,0 +1,276 @@
+"""What the front door asks of the rooms behind it: protocols, and our own types for the answers.
+
+`clients.py` implements them over gRPC; tests implement them by hand. Every call may raise a TickroomError: Unavailable
+(or TimedOut) where the room does not answer, ServiceFailed where it failed, and what each call names.
+Times are RFC 3339 in UTC with six decimals, prices in the currency of the exchange.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One completed interval. date: of the session; start: begin of the interval; volume: shares."""
+
+    date: str
+    start: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuestion:
+    """symbol: or a company name. start and end: inclusive, empty = unbounded. split_adjusted: False = as traded."""
+
+    symbol: str
+    timeframe: str
+    start: str
+    end: str
+    split_adjusted: bool
+    limit: int
+    page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """bars: oldest first, of the symbol as resolved. next_page_token: empty at the end."""
+
+    symbol: str
+    bars: Sequence[Bar]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """rows: completed daily bars. sector, first, last: empty where unknown."""
+
+    ticker: str
+    sector: str
+    rows: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class LatestEvent:
+    """The last price (or signal) of a symbol: its position and the record as it stands on its topic."""
+
+    symbol: str
+    epoch: str
+    seq: int
+    event: bytes
+
+
+class StockData(Protocol):
+    async def history(self, question: HistoryQuestion) -> History:
+        """Raises NotFound for an unknown symbol, InvalidInput for bad dates, timeframe, limit or page token."""
+        ...
+
+    async def latest(self, symbols: Sequence[str] = ()) -> Sequence[LatestEvent]:
+        """The last accepted price of each symbol (none named: of all); those without one are left out."""
+        ...
+
+    async def tickers(self) -> Sequence[Ticker]:
+        """Every symbol that the feed or the database knows."""
+        ...
+
+    async def healthy(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """price_target: at the horizon's end; confidence: 0.1-1.0; time: of the price that it starts from."""
+
+    ticker: str
+    current_price: float
+    price_target: float
+    confidence: float
+    direction: str
+    time: str
+    horizon: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetrics:
+    """Errors of the next day's log return on rows that the model was not trained on; training_time in seconds."""
+
+    val_mae: float
+    val_rmse: float
+    training_time: float
+    train_samples: int
+    val_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """metrics: None where no model is loaded."""
+
+    ticker: str
+    model_loaded: bool
+    service_ready: bool
+    model_type: str
+    metrics: ModelMetrics | None
+
+
+class Prediction(Protocol):
+    async def predict(self, ticker: str, horizon: str) -> Forecast:
+        """Raises NotFound for an unknown ticker, InvalidInput for an unknown horizon or too few bars."""
+        ...
+
+    async def latest_signals(self, symbols: Sequence[str] = ()) -> Sequence[LatestEvent]:
+        """The last signal of each symbol (none named: of all); those without one are left out."""
+        ...
+
+    async def model_status(self, ticker: str) -> ModelStatus:
+        """Raises NotFound for an unknown ticker."""
+        ...
+
+    async def healthy(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account and its fresh tokens; expires_in: seconds of the access token."""
+
+    user_id: str
+    name: str
+    email: str
+    access_token: str
+    expires_in: int
+    refresh_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """preferences: a JSON object as text."""
+
+    user_id: str
+    name: str
+    email: str
+    created_at: str
+    preferences: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What tokens are verified with: raw Ed25519 public keys by `kid`, and the claims they must carry."""
+
+    by_kid: Mapping[str, bytes]
+    issuer: str
+    audience: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """threshold: a price as traded, None where the type takes none."""
+
+    type: str
+    threshold: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertWish:
+    """A rule that somebody wants. idempotency_key: empty = none."""
+
+    symbol: str
+    conditions: Sequence[Condition]
+    trigger: str
+    cooldown_s: int
+    hysteresis_pct: float
+    expires_at: str | None
+    message: str | None
+    channels: Sequence[str]
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A rule that stands. status: active, pending, paused, fired, expired."""
+
+    id: str
+    version: int
+    status: str
+    symbol: str
+    conditions: Sequence[Condition]
+    trigger: str
+    cooldown_s: int
+    hysteresis_pct: float
+    expires_at: str | None
+    message: str | None
+    channels: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPage:
+    """alerts: oldest first. next_page_token: empty at the end."""
+
+    alerts: Sequence[Alert]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNotification:
+    """event: as it stands on topic `notifications`."""
+
+    id: str
+    event: bytes
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationPage:
+    """notifications: oldest first. next_page_token: empty at the end."""
+
+    notifications: Sequence[StoredNotification]
+    next_page_token: str
+
+
+class Users(Protocol):
+    async def register(self, name: str, email: str, password: str, client: str) -> Login:
+        """client: the caller's address, for throttling. Raises InvalidInput, Conflict (taken address), TooMany."""
+        ...
+
+    async def login(self, email: str, password: str, client: str) -> Login:
+        """Raises Unauthenticated for an unknown address and a wrong password alike, TooMany when throttled."""
+        ...
+
+    async def verify(self, access_token: str) -> str:
+        """The user id of a token that is still worth something (not revoked either). Raises Unauthenticated."""
+        ...
+
+    async def keys(self) -> Keys: ...
+
+    async def profile(self, user_id: str) -> Profile:
+        """Raises NotFound."""
+        ...
+
+    async def create_alert(self, user_id: str, wish: AlertWish) -> Alert:
+        """Raises InvalidInput, NotFound (unknown symbol), Conflict (idempotency key of another rule), TooMany."""
+        ...
+
+    async def alerts(self, user_id: str, limit: int, page_token: str) -> AlertPage: ...
+
+    async def alert(self, user_id: str, alert_id: str) -> Alert:
+        """Raises NotFound, for somebody else's rule too."""
+        ...
+
+    async def delete_alert(self, user_id: str, alert_id: str) -> None:
+        """Raises NotFound, for somebody else's rule too."""
+        ...
+
+    async def notifications(
+        self, user_id: str, *, unread_only: bool, limit: int, page_token: str
+    ) -> NotificationPage: ...
+
+    async def ack_notifications(self, user_id: str, ids: Sequence[str], up_to: str = "") -> int:
+        """Marks as read; returns how many were not before. up_to: everything up to and including this one."""
+        ...
+
+    async def healthy(self) -> bool: ...

@@ -1,0 +1,244 @@
+"""The rooms behind the door, over gRPC. Nothing else in the gateway sees protobuf or a gRPC error."""
+
+from collections.abc import Awaitable, Sequence
+from typing import Final, TypeVar
+
+import grpc
+
+from services.gateway.backends import (
+    Alert,
+    AlertPage,
+    AlertWish,
+    Bar,
+    Condition,
+    Forecast,
+    History,
+    HistoryQuestion,
+    Keys,
+    LatestEvent,
+    Login,
+    ModelMetrics,
+    ModelStatus,
+    NotificationPage,
+    Profile,
+    StoredNotification,
+    Ticker,
+)
+from services.gateway.replies import ServiceFailed
+from services.shared.errors import TickroomError
+from services.shared.rpc import prediction_pb2, stock_data_pb2, users_pb2
+from services.shared.rpc.channel import is_healthy, open_channel
+from services.shared.rpc.prediction_pb2_grpc import PredictionStub
+from services.shared.rpc.status import to_error
+from services.shared.rpc.stock_data_pb2_grpc import StockDataStub
+from services.shared.rpc.users_pb2_grpc import UsersStub
+
+T = TypeVar("T")
+
+_HASHING_DEADLINE_S: Final = 15.0  # password hashes wait their turn behind a semaphore
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    """The reply of `call`, or our error for its failure."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as failure:
+        error = to_error(failure)
+        if type(error) is TickroomError:
+            raise ServiceFailed(error.detail) from None
+        raise error from None
+
+
+class GrpcStockData:
+    """`backends.StockData` at `address`."""
+
+    def __init__(self, address: str, token: str | None) -> None:
+        service = stock_data_pb2.DESCRIPTOR.services_by_name["StockData"].full_name
+        self._channel = open_channel(
+            address, token=token, service=service, safe=("History", "Latest", "Tickers", "FeedStatus")
+        )
+        self._stub = StockDataStub(self._channel)
+
+    async def history(self, question: HistoryQuestion) -> History:
+        adjustment = stock_data_pb2.ADJUSTMENT_SPLIT if question.split_adjusted else stock_data_pb2.ADJUSTMENT_RAW
+        reply = await _answer(
+            self._stub.History(
+                stock_data_pb2.HistoryRequest(
+                    symbol=question.symbol,
+                    timeframe=question.timeframe,
+                    start=question.start,
+                    end=question.end,
+                    adjustment=adjustment,
+                    limit=question.limit,
+                    page_token=question.page_token,
+                )
+            )
+        )
+        bars = [
+            Bar(bar.date, bar.start, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.source)
+            for bar in reply.bars
+        ]
+        return History(reply.symbol, bars, reply.next_page_token)
+
+    async def latest(self, symbols: Sequence[str] = ()) -> Sequence[LatestEvent]:
+        reply = await _answer(self._stub.Latest(stock_data_pb2.LatestRequest(symbols=symbols)))
+        return [LatestEvent(each.symbol, each.epoch, each.seq, each.event) for each in reply.prices]
+
+    async def tickers(self) -> Sequence[Ticker]:
+        reply = await _answer(self._stub.Tickers(stock_data_pb2.TickersRequest()))
+        return [Ticker(each.ticker, each.sector, each.rows, each.first, each.last) for each in reply.tickers]
+
+    async def healthy(self) -> bool:
+        return await is_healthy(self._channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+class GrpcPrediction:
+    """`backends.Prediction` at `address`."""
+
+    def __init__(self, address: str, token: str | None) -> None:
+        service = prediction_pb2.DESCRIPTOR.services_by_name["Prediction"].full_name
+        self._channel = open_channel(
+            address, token=token, service=service, safe=("Predict", "LatestSignals", "ModelStatus")
+        )
+        self._stub = PredictionStub(self._channel)
+
+    async def predict(self, ticker: str, horizon: str) -> Forecast:
+        reply = await _answer(self._stub.Predict(prediction_pb2.PredictRequest(ticker=ticker, horizon=horizon)))
+        return Forecast(
+            ticker=reply.ticker,
+            current_price=reply.current_price,
+            price_target=reply.price_target,
+            confidence=reply.confidence,
+            direction=reply.direction,
+            time=reply.time,
+            horizon=reply.horizon,
+            model=reply.model,
+        )
+
+    async def latest_signals(self, symbols: Sequence[str] = ()) -> Sequence[LatestEvent]:
+        reply = await _answer(self._stub.LatestSignals(prediction_pb2.LatestSignalsRequest(symbols=symbols)))
+        return [LatestEvent(each.symbol, each.epoch, each.seq, each.event) for each in reply.signals]
+
+    async def model_status(self, ticker: str) -> ModelStatus:
+        reply = await _answer(self._stub.ModelStatus(prediction_pb2.ModelStatusRequest(ticker=ticker)))
+        found = reply.metrics if reply.HasField("metrics") else None
+        metrics = (
+            None
+            if found is None
+            else ModelMetrics(
+                found.val_mae, found.val_rmse, found.training_time, found.train_samples, found.val_samples
+            )
+        )
+        return ModelStatus(reply.ticker, reply.model_loaded, reply.service_ready, reply.model_type, metrics)
+
+    async def healthy(self) -> bool:
+        return await is_healthy(self._channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+class GrpcUsers:
+    """`backends.Users` at `address`."""
+
+    def __init__(self, address: str, token: str | None) -> None:
+        service = users_pb2.DESCRIPTOR.services_by_name["Users"].full_name
+        safe = ("Verify", "Keys", "GetProfile", "ListAlerts", "GetAlert", "ListNotifications", "AckNotifications")
+        self._channel = open_channel(address, token=token, service=service, safe=safe)
+        self._stub = UsersStub(self._channel)
+
+    async def register(self, name: str, email: str, password: str, client: str) -> Login:
+        wish = users_pb2.RegisterRequest(name=name, email=email, password=password, client=client)
+        return _login(await _answer(self._stub.Register(wish, timeout=_HASHING_DEADLINE_S)))
+
+    async def login(self, email: str, password: str, client: str) -> Login:
+        wish = users_pb2.LoginRequest(email=email, password=password, client=client)
+        return _login(await _answer(self._stub.Login(wish, timeout=_HASHING_DEADLINE_S)))
+
+    async def verify(self, access_token: str) -> str:
+        reply = await _answer(self._stub.Verify(users_pb2.VerifyRequest(access_token=access_token)))
+        return reply.user_id
+
+    async def keys(self) -> Keys:
+        reply = await _answer(self._stub.Keys(users_pb2.KeysRequest()))
+        return Keys({key.kid: key.ed25519 for key in reply.keys}, reply.issuer, reply.audience)
+
+    async def profile(self, user_id: str) -> Profile:
+        reply = await _answer(self._stub.GetProfile(users_pb2.GetProfileRequest(user_id=user_id)))
+        return Profile(reply.user_id, reply.name, reply.email, reply.created_at, reply.preferences_json)
+
+    async def create_alert(self, user_id: str, wish: AlertWish) -> Alert:
+        request = users_pb2.CreateAlertRequest(
+            user_id=user_id,
+            symbol=wish.symbol,
+            conditions=[users_pb2.Condition(type=each.type, threshold=each.threshold) for each in wish.conditions],
+            trigger=wish.trigger,
+            cooldown_s=wish.cooldown_s,
+            hysteresis_pct=wish.hysteresis_pct,
+            expires_at=wish.expires_at,
+            message=wish.message,
+            channels=wish.channels,
+            idempotency_key=wish.idempotency_key,
+        )
+        return _alert(await _answer(self._stub.CreateAlert(request)))
+
+    async def alerts(self, user_id: str, limit: int, page_token: str) -> AlertPage:
+        request = users_pb2.ListAlertsRequest(user_id=user_id, limit=limit, page_token=page_token)
+        reply = await _answer(self._stub.ListAlerts(request))
+        return AlertPage([_alert(each) for each in reply.alerts], reply.next_page_token)
+
+    async def alert(self, user_id: str, alert_id: str) -> Alert:
+        return _alert(await _answer(self._stub.GetAlert(users_pb2.AlertRequest(user_id=user_id, alert_id=alert_id))))
+
+    async def delete_alert(self, user_id: str, alert_id: str) -> None:
+        await _answer(self._stub.DeleteAlert(users_pb2.AlertRequest(user_id=user_id, alert_id=alert_id)))
+
+    async def notifications(self, user_id: str, *, unread_only: bool, limit: int, page_token: str) -> NotificationPage:
+        request = users_pb2.ListNotificationsRequest(
+            user_id=user_id, unread_only=unread_only, limit=limit, page_token=page_token
+        )
+        reply = await _answer(self._stub.ListNotifications(request))
+        found = [StoredNotification(each.id, each.event, each.read) for each in reply.notifications]
+        return NotificationPage(found, reply.next_page_token)
+
+    async def ack_notifications(self, user_id: str, ids: Sequence[str], up_to: str = "") -> int:
+        request = users_pb2.AckNotificationsRequest(user_id=user_id, ids=ids, up_to=up_to)
+        return (await _answer(self._stub.AckNotifications(request))).marked
+
+    async def healthy(self) -> bool:
+        return await is_healthy(self._channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def _login(reply: users_pb2.LoginReply) -> Login:
+    return Login(
+        user_id=reply.user_id,
+        name=reply.name,
+        email=reply.email,
+        access_token=reply.access_token,
+        expires_in=reply.expires_in,
+        refresh_token=reply.refresh_token,
+    )
+
+
+def _alert(reply: users_pb2.Alert) -> Alert:
+    return Alert(
+        id=reply.id,
+        version=reply.version,
+        status=reply.status,
+        symbol=reply.symbol,
+        conditions=[
+            Condition(each.type, each.threshold if each.HasField("threshold") else None) for each in reply.conditions
+        ],
+        trigger=reply.trigger,
+        cooldown_s=reply.cooldown_s,
+        hysteresis_pct=reply.hysteresis_pct,
+        expires_at=reply.expires_at if reply.HasField("expires_at") else None,
+        message=reply.message if reply.HasField("message") else None,
+        channels=list(reply.channels),
+    )

@@ -1,0 +1,98 @@
+"""Who asks: access tokens (JWT, EdDSA) verified with the public keys of users. The gateway can't make one."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from services.gateway.backends import Keys, Users
+from services.shared.errors import Unauthenticated
+
+_ALGORITHM: Final = "EdDSA"
+_CLAIMS: Final = ("exp", "iss", "aud", "sub", "version")
+_MOST_CHARACTERS: Final = 4096
+_LEEWAY_S: Final = 5  # clocks of two machines differ a little
+_REFETCH_S: Final = 1.0  # at most so often, or made-up key ids would become load for users
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified person. version: of the account's tokens when this one was made; expires_at: UNIX seconds."""
+
+    user_id: str
+    version: int
+    expires_at: int
+
+
+class Verifier:
+    """Verifies tokens; fetches the keys when first needed and again when a token names an unknown one."""
+
+    def __init__(self, users: Users, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._users = users
+        self._monotonic = monotonic
+        self._keys: dict[str, Ed25519PublicKey] = {}
+        self._known = Keys({}, "", "")
+        self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def verify(self, token: str) -> Caller:
+        """Raises Unauthenticated (`bad_token`, `token_expired`), Unavailable where the keys can't be fetched."""
+        key = await self._key(_kid(token))
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[_ALGORITHM],
+                issuer=self._known.issuer,
+                audience=self._known.audience,
+                leeway=_LEEWAY_S,
+                options={"require": list(_CLAIMS)},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("the token has expired", code="token_expired") from None
+        except (jwt.InvalidTokenError, ValueError):
+            raise _bad() from None
+        return _caller(claims)
+
+    async def _key(self, kid: str) -> Ed25519PublicKey:
+        if kid not in self._keys:
+            async with self._fetching:
+                if kid not in self._keys and self._monotonic() - self._fetched_at >= _REFETCH_S:
+                    await self._fetch()
+        if kid not in self._keys:
+            raise _bad()
+        return self._keys[kid]
+
+    async def _fetch(self) -> None:
+        found = await self._users.keys()
+        self._known = found
+        self._keys = {kid: Ed25519PublicKey.from_public_bytes(raw) for kid, raw in found.by_kid.items()}
+        self._fetched_at = self._monotonic()
+
+
+def _kid(token: str) -> str:
+    if len(token) > _MOST_CHARACTERS:
+        raise _bad()
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        raise _bad() from None
+    kid = header.get("kid")
+    if header.get("alg") != _ALGORITHM or not isinstance(kid, str):
+        raise _bad()
+    return kid
+
+
+def _caller(claims: dict[str, Any]) -> Caller:
+    user_id, version = claims["sub"], claims["version"]
+    if not isinstance(user_id, str) or not user_id or type(version) is not int:
+        raise _bad()
+    return Caller(user_id, version, int(claims["exp"]))
+
+
+def _bad() -> Unauthenticated:
+    return Unauthenticated("the token is not one of ours, or no longer", code="bad_token")
