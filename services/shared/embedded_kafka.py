@@ -48,6 +48,7 @@ class EmbeddedKafka:
             bootstrap=self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode(),
             embedded=True,
             log_id=uuid.uuid4().hex,
+            partitions={topic.name: topic.embedded_partitions for topic in TOPICS},
         )
 
     def set_up(self, up: bool) -> None:

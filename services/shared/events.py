@@ -145,8 +145,9 @@ class Skill(msgspec.Struct, frozen=True, kw_only=True):
 class Signal(Event, frozen=True, kw_only=True, tag="prediction_update"):
     """Buy, sell or hold, decided at the final bar (epoch, seq); `prev_seq` is the seq of the symbol's signal before.
 
-    prev_seq is 0 for the first signal of an epoch. confidence: probability that `direction` is right, 0.1-1.0
-    (0.5 = no evidence). valid_until: RFC 3339, the horizon's end. reason: why it is a hold nevertheless (a word), else None.
+    prev_seq is 0 for an epoch's first signal. confidence: probability that `direction` is right, 0.1-1.0
+    (0.5 = no evidence). valid_until: RFC 3339, the horizon's end. reason: a word that says why it is a hold
+    nevertheless, else None.
     """
 
     symbol: str

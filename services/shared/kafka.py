@@ -7,7 +7,7 @@ it gets short waits; Apache Kafka answers as soon as data is there, so long wait
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,17 +50,19 @@ MAX_RECORDS: Final = 2000
 class Kafka:
     """The way to one cluster. `log_id` names its log: where it differs from a stored one, stored offsets are void."""
 
-    def __init__(self, *, bootstrap: str, embedded: bool, log_id: str) -> None:
+    def __init__(self, *, bootstrap: str, embedded: bool, log_id: str, partitions: Mapping[str, int]) -> None:
         self.bootstrap = bootstrap
         self.embedded = embedded
         self.log_id = log_id
+        self._partitions = dict(partitions)
         self.profile = EMBEDDED if embedded else APACHE
         self._admin: AIOKafkaAdminClient | None = None
         self._ends: AIOKafkaConsumer | None = None
         self._opening = asyncio.Lock()
 
     def partitions(self, topic: Topic) -> int:
-        return topic.embedded_partitions if self.embedded else topic.partitions
+        """How many the topic has on this cluster."""
+        return self._partitions[topic.name]
 
     def broker(self, name: str) -> KafkaBroker:
         """A FastStream broker for room `name`, not started. Its own log lines (two a batch) are off."""
@@ -167,14 +169,15 @@ async def connect(bootstrap: str, timeout_s: float) -> Kafka:
         try:
             await asyncio.wait_for(admin.start(), max(0.1, deadline - time.monotonic()))
             try:
-                return Kafka(bootstrap=bootstrap, embedded=False, log_id=await _prepare(admin))
+                return await _prepare(admin, bootstrap)
             finally:
                 await admin.close()
         except (TimeoutError, KafkaError, OSError, ValueError) as error:
             await _quietly(admin.close())
             if isinstance(error, ValueError | IncompatibleBrokerVersion) or time.monotonic() >= deadline:
+                reason = str(error) or type(error).__name__
                 raise StartFailed(
-                    f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {bootstrap} (waited {timeout_s:g} s): {error or type(error).__name__}"
+                    f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {bootstrap} (waited {timeout_s:g} s): {reason}"
                 ) from None
             if not said:
                 _log.info("waiting for Kafka at %s (%g s at most)", bootstrap, timeout_s)
@@ -182,7 +185,7 @@ async def connect(bootstrap: str, timeout_s: float) -> Kafka:
             await asyncio.sleep(0.5)
 
 
-async def _prepare(admin: AIOKafkaAdminClient) -> str:
+async def _prepare(admin: AIOKafkaAdminClient, bootstrap: str) -> Kafka:
     present = set(await admin.list_topics())
     for topic in TOPICS:
         for name, partitions in ((topic.name, topic.partitions), (topic.dead, 1)):
@@ -192,14 +195,9 @@ async def _prepare(admin: AIOKafkaAdminClient) -> str:
                 except TopicAlreadyExistsError:
                     continue  # another service was faster
     described = await admin.describe_topics([topic.name for topic in TOPICS])
-    for found in described:
-        wanted = next(topic for topic in TOPICS if topic.name == found["topic"])
-        if (count := len(found["partitions"])) != wanted.partitions:
-            raise StartFailed(
-                f"topic {wanted.name} has {count} partitions, Tickroom needs {wanted.partitions}: create it anew or use another cluster"
-            )
+    counts = {found["topic"]: len(found["partitions"]) for found in described}
     cluster = await admin.describe_cluster()
-    return str(cluster["cluster_id"])
+    return Kafka(bootstrap=bootstrap, embedded=False, log_id=str(cluster["cluster_id"]), partitions=counts)
 
 
 async def _quietly(closing: Awaitable[None]) -> None:
@@ -229,6 +227,9 @@ class DeadLetters:
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
+
+    async def close(self) -> None:
+        await self._producer.stop()
 
     async def send(
         self, topic: Topic, *, partition: int, offset: int, key: bytes | None, value: bytes, reason: str

@@ -3,9 +3,9 @@
 stock_data numbers each symbol's records: an **epoch** (sortable id) and a **seq** (1, 2, 3 ...). Kafka's offsets
 restart when a broker's log does, so they serve for reading only; what was seen is told by (epoch, seq).
 
-A checkpoint is one transaction: the reader's effects, the changed states, then `save`. The **fence** is the row's claim:
-`load` takes the next number, `save` updates only under the number it got. Nothing updated = somebody else has loaded
-the partition since: roll back, drop the state, load again.
+A checkpoint is one transaction: the reader's effects, the changed states, then `save`. The **fence** is the row's
+claim: `load` takes the next number, `save` updates only under the number it got. Nothing updated = somebody else has
+loaded the partition since: roll back, drop the state, load again.
 """
 
 import secrets

@@ -20,7 +20,8 @@ T = TypeVar("T")
 class App(Protocol):
     """A room put together.
 
-    `run` opens everything, sets `started`, and returns once `stop` is set and the batch in hand done. It raises StartFailed for what a person must mend, and whatever killed a part that it can't do without.
+    `run` opens everything, sets `started`, and returns once `stop` is set and the batch in hand done. It raises
+    StartFailed for what a person must mend, and whatever killed a part that it can't do without.
     """
 
     started: asyncio.Event

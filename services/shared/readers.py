@@ -1,11 +1,11 @@
-"""The one loop of every reader with state: claim, seek, work, checkpoint, and go back to the checkpoint when anything fails.
+"""The one loop of every reader with state: claim, seek, work, checkpoint, and go back to the checkpoint on failure.
 
 A room says what to do with records (`Work`); this file says when. Each partition has one owner at a time:
 
     assigned -> pause, load the checkpoint (which claims it), Work.open, seek, resume
     records  -> repeats dropped by (epoch, seq), Work.work in memory
-    at most 1 s or 5,000 records later, or at once when Work.urgent -> one transaction: Work.store + offset under our claim,
-                then the offset is committed to Kafka (others see our progress there)
+    at most 1 s or 5,000 records later, or at once when Work.urgent -> one transaction: Work.store + offset under our
+                claim, then the offset is committed to Kafka (others see our progress there)
     failure  -> Work.forget, load again: what was not stored is read again
     revoked  -> a last checkpoint, Work.forget
 """
@@ -34,7 +34,7 @@ from services.shared.errors import Fenced, TickroomError, Unavailable
 from services.shared.events import Record, decode_record
 from services.shared.kafka import DeadLetters, Kafka
 from services.shared.positions import Checkpoint, CheckpointTables, Position, Step, SymbolState, Tracker
-from services.shared.topics import Reader
+from services.shared.topics import Reader, partition_of
 
 CHECKPOINT_EVERY_S: Final = 1.0
 CHECKPOINT_EVERY_RECORDS: Final = 5_000
@@ -130,7 +130,7 @@ class StatefulReader:
 
     def position(self, symbol: str) -> Position | None:
         """The last record of `symbol` that was worked on; None where it is not ours or had none."""
-        partition = positions.partition_of(symbol, self._kafka.partitions(self._reader.topic))
+        partition = partition_of(symbol, self._kafka.partitions(self._reader.topic))
         slot = self._slots.get(partition)
         return None if slot is None else slot.tracker.position(symbol)
 
@@ -170,7 +170,7 @@ class StatefulReader:
             yield
 
     async def checkpoint(self, partition: int) -> None:
-        """Stores all that was worked on, now. Only inside `exclusive`. Raises what the store raises, after going back."""
+        """Stores all that was worked on. Only inside `exclusive`. Raises what the store raises, after going back."""
         slot = self._slots.get(partition)
         if slot is None:
             raise NotOwned(f"partition {partition} of {self._reader.name} is not ours any more")
@@ -191,7 +191,7 @@ class StatefulReader:
             **self._kafka.batches(),
         )
 
-        @subscriber
+        @subscriber  # type: ignore[untyped-decorator]  # its type is open on purpose: `Any` above
         async def batch(message: KafkaMessage) -> None:
             raw = message.raw_message
             await self._take(raw if isinstance(raw, tuple) else (raw,))

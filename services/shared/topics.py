@@ -8,7 +8,7 @@
 | <topic>.dead  | as was  | its reader | people                                                                      |
 
 Ack policy: readers with state (prediction, users) are MANUAL: checkpoint in the database first, then commit to Kafka,
-so the committed offset never runs ahead of what is stored. The gateway keeps nothing and has no group, so nothing to ack.
+so the committed offset never runs ahead of what is stored. The gateway keeps nothing and has no group: nothing to ack.
 The member of the group that holds a partition owns its symbols.
 """
 

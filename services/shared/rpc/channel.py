@@ -157,7 +157,8 @@ def open_channel(address: str, *, token: str | None, service: str, safe: Sequenc
 async def is_healthy(channel: grpc.aio.Channel, timeout_s: float = 1.0) -> bool:
     """Does the server at the other end say that it serves?"""
     try:
-        reply = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
     except grpc.aio.AioRpcError:
         return False
     return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)

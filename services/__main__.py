@@ -1,0 +1,126 @@
+"""All four rooms in one process: `python -m services`.
+
+Without settings it needs no server: the Kafka broker is embedded, databases are SQLite files in DATA_DIR, rooms talk over
+Unix sockets in a folder that only this user can open. KAFKA_BOOTSTRAP_SERVERS, DATABASE_URL and REDIS_URL put the same
+code on real servers.
+"""
+
+import asyncio
+import fcntl
+import os
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from services.gateway import app as gateway
+from services.gateway import config as gateway_config
+from services.prediction import app as prediction
+from services.prediction import config as prediction_config
+from services.shared import kafka
+from services.shared.config import SharedSettings, load
+from services.shared.embedded_kafka import embedded_kafka
+from services.shared.errors import StartFailed
+from services.shared.kafka import Kafka
+from services.shared.positions import Position
+from services.shared.process import App, run, until
+from services.shared.telemetry import setup_logging
+from services.stock_data import app as stock_data
+from services.stock_data import config as stock_data_config
+from services.users import app as users
+from services.users import config as users_config
+
+_LONGEST_SOCKET_FOLDER = 80  # a Unix socket's path may have 107 bytes
+
+
+async def main(stop: asyncio.Event) -> None:
+    common = load(SharedSettings)
+    setup_logging(common.log_format, common.log_level)
+    async with AsyncExitStack() as house:
+        house.enter_context(_only_one(common.data_dir))
+        sockets = _socket_folder(common.data_dir, house)
+        addresses = {f"{room}_address": f"unix:{sockets}/{room}" for room in ("stock_data", "prediction", "users")}
+
+        def own(room: str) -> dict[str, object]:
+            return {**addresses, "grpc_listen": f"unix:{sockets}/{room}"}
+
+        settings = (
+            load(stock_data_config.Settings, **own("stock_data")),
+            load(prediction_config.Settings, **own("prediction")),
+            load(users_config.Settings, **own("users")),
+            load(gateway_config.Settings, **addresses),
+        )
+        broker = await until(stop, house.enter_async_context(_broker(common)))
+        if broker is None:
+            return
+        study = prediction.build(settings[1], broker)
+        office = users.build(settings[2], broker)
+
+        async def worked_through() -> Sequence[Mapping[str, Position]]:
+            return await asyncio.gather(study.worked_through(), office.worked_through())
+
+        entrance = stock_data.build(settings[0], broker, worked_through=worked_through if broker.embedded else None)
+        door = gateway.build(settings[3], broker)
+        # stopping goes against the flow of ticks: first the feed, then the door, then those who finish their work
+        await _run_all(stop, [[entrance], [door], [study, office]])
+
+
+async def _run_all(stop: asyncio.Event, waves: Sequence[Sequence[App]]) -> None:
+    """Runs every app until `stop`, then stops wave after wave. Where one ends by itself, all do, and its error is raised."""
+    stops = [asyncio.Event() for _ in waves]
+    running = [[asyncio.create_task(app.run(ends)) for app in wave] for wave, ends in zip(waves, stops, strict=True)]
+    everyone = [task for wave in running for task in wave]
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopping, *everyone}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for wave, ends in zip(running, stops, strict=True):
+        ends.set()
+        await asyncio.wait(wave)
+    for task in everyone:
+        await task
+
+
+@asynccontextmanager
+async def _broker(settings: SharedSettings) -> AsyncIterator[Kafka]:
+    if settings.embedded:
+        async with embedded_kafka() as cluster:
+            yield cluster
+    else:
+        cluster = await kafka.connect(settings.kafka_bootstrap_servers, settings.start_timeout_s)
+        try:
+            yield cluster
+        finally:
+            await cluster.close()
+
+
+class _only_one:
+    """Holds DATA_DIR for this process: two writers would tear the SQLite files apart. Raises StartFailed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = (self._folder / "lock").open("a")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartFailed(f"DATA_DIR: another Tickroom is running in {self._folder.resolve()}") from None
+        except OSError as error:
+            raise StartFailed(f"DATA_DIR: {self._folder} can't be used: {error.strerror}") from None
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _socket_folder(data_dir: Path, house: AsyncExitStack) -> Path:
+    folder = data_dir.resolve() / "run"
+    if len(os.fsencode(folder)) > _LONGEST_SOCKET_FOLDER:
+        return Path(house.enter_context(tempfile.TemporaryDirectory(prefix="tickroom-")))
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+if __name__ == "__main__":
+    run(main)

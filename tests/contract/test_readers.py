@@ -1,0 +1,216 @@
+"""StatefulReader: nothing lost, nothing done twice, whoever owns the partition and whatever fails in between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, select
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+from services.shared import positions
+from services.shared.database import Database, _tune_sqlite
+from services.shared.embedded_kafka import embedded_kafka
+from services.shared.errors import Fenced
+from services.shared.events import Tick, encode
+from services.shared.kafka import Kafka
+from services.shared.positions import SymbolState
+from services.shared.readers import Fresh, StatefulReader
+from services.shared.topics import ALERTS, TICKS, partition_of
+
+METADATA = MetaData()
+CHECKPOINTS = positions.checkpoint_tables(METADATA)
+SEEN = Table("seen", METADATA, Column("symbol", String, primary_key=True), Column("seq", Integer, primary_key=True))
+
+
+class Ledger:
+    """Work that stores every record's position once: a second time would break the primary key."""
+
+    def __init__(self) -> None:
+        self.pending: dict[int, list[tuple[str, int]]] = {}
+        self.sums: dict[int, dict[str, int]] = {}
+        self.fail_next: Exception | None = None
+
+    async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
+        self.pending[partition] = []
+        self.sums[partition] = {symbol: int(state.state) for symbol, state in states.items()}
+
+    async def work(self, partition: int, records: Sequence[Fresh]) -> None:
+        if self.fail_next is not None:
+            error, self.fail_next = self.fail_next, None
+            raise error
+        for each in records:
+            self.pending[partition].append((each.record.symbol, each.record.seq))
+            sums = self.sums[partition]
+            sums[each.record.symbol] = sums.get(each.record.symbol, 0) + each.record.seq
+
+    def urgent(self, partition: int) -> bool:
+        return any(seq % 97 == 0 for _, seq in self.pending[partition])
+
+    async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
+        if self.pending[partition]:
+            await session.execute(
+                SEEN.insert(), [{"symbol": symbol, "seq": seq} for symbol, seq in self.pending[partition]]
+            )
+        return {symbol: str(total).encode() for symbol, total in self.sums[partition].items()}
+
+    def stored(self, partition: int) -> None:
+        self.pending[partition] = []
+
+    def forget(self, partition: int) -> None:
+        self.pending.pop(partition, None)
+        self.sums.pop(partition, None)
+
+
+@asynccontextmanager
+async def sqlite(folder: Path) -> AsyncIterator[Database]:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{folder / 'ledger.sqlite'}")
+    _tune_sqlite(engine)
+    async with engine.begin() as connection:
+        await connection.run_sync(METADATA.create_all)
+    try:
+        yield Database(engine, "ledger")
+    finally:
+        await engine.dispose()
+
+
+def tick(symbol: str, seq: int, epoch: str = "e1") -> bytes:
+    time = "2024-01-02T14:30:00.000000Z"
+    return encode(Tick(symbol=symbol, price=1.0 + seq, timestamp=time[:19] + "Z", epoch=epoch, seq=seq, time=time))
+
+
+async def publish(kafka: Kafka, symbols: Sequence[str], first: int, last: int) -> None:
+    producer = await kafka.producer(bulk=True)
+    try:
+        sent = []
+        for seq in range(first, last + 1):
+            for symbol in symbols:
+                where = partition_of(symbol, kafka.partitions(TICKS))
+                sent.append(await producer.send(TICKS.name, tick(symbol, seq), key=symbol.encode(), partition=where))
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+async def seen(database: Database) -> dict[str, list[int]]:
+    async with database.reading() as session:
+        found: dict[str, list[int]] = {}
+        for symbol, seq in await session.execute(select(SEEN.c.symbol, SEEN.c.seq).order_by(SEEN.c.symbol, SEEN.c.seq)):
+            found.setdefault(symbol, []).append(seq)
+        return found
+
+
+async def until_seen(database: Database, symbols: Sequence[str], last: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            found = await seen(database)
+            if all(found.get(symbol, [0])[-1] >= last for symbol in symbols):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def until_lag_is_zero(kafka: Kafka) -> None:
+    async with asyncio.timeout(10):
+        while set((await kafka.lag(ALERTS)).values()) != {0}:  # noqa: ASYNC110 (Kafka tells nobody)
+            await asyncio.sleep(0.02)
+
+
+SYMBOLS = ("AAPL", "IBM", "MSFT", "GOOG", "FB")
+
+
+async def test_each_record_is_stored_once_over_restarts_and_failures(tmp_path: Path) -> None:
+    async with embedded_kafka() as kafka, sqlite(tmp_path) as database:
+        ledger = Ledger()
+        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, ledger)
+        await reader.start()
+        await publish(kafka, SYMBOLS, 1, 300)
+        await until_seen(database, SYMBOLS, 300)
+        ledger.fail_next = OSError("the disk was away")
+        await publish(kafka, SYMBOLS, 301, 400)
+        await until_seen(database, SYMBOLS, 400)
+        await publish(kafka, SYMBOLS, 395, 420)  # repeats, as after a crash of the writer
+        await until_seen(database, SYMBOLS, 420)
+        await reader.stop()
+        await publish(kafka, SYMBOLS, 421, 500)
+        again = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
+        await again.start()
+        await until_seen(database, SYMBOLS, 500)
+        await again.stop()
+        assert await seen(database) == {symbol: list(range(1, 501)) for symbol in SYMBOLS}
+        async with database.reading() as session:
+            assert {
+                position.seq
+                for position in (await positions.worked_through(session, CHECKPOINTS, ALERTS.name)).values()
+            } == {500}
+
+
+async def test_lag_tells_readiness_and_progress(tmp_path: Path) -> None:
+    async with embedded_kafka() as kafka, sqlite(tmp_path) as database:
+        assert set((await kafka.lag(ALERTS)).values()) == {None}
+        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
+        await reader.start()
+        await until_lag_is_zero(kafka)
+        await publish(kafka, SYMBOLS, 1, 50)
+        assert sum(lag or 0 for lag in (await kafka.lag(ALERTS)).values()) > 0
+        await until_lag_is_zero(kafka)
+        assert await seen(database) == {symbol: list(range(1, 51)) for symbol in SYMBOLS}
+        await reader.stop()
+
+
+async def test_a_new_log_is_read_from_its_beginning_and_repeats_are_dropped(tmp_path: Path) -> None:
+    async with sqlite(tmp_path) as database:
+        for first, last in ((1, 120), (100, 250)):
+            async with embedded_kafka() as kafka:  # a fresh broker: offsets restart
+                reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
+                await reader.start()
+                await publish(kafka, ("AAPL",), first, last)
+                await until_seen(database, ("AAPL",), last)
+                await reader.stop()
+        assert await seen(database) == {"AAPL": list(range(1, 251))}
+
+
+async def test_an_unreadable_record_is_parked_with_its_reason(tmp_path: Path) -> None:
+    async with embedded_kafka() as kafka, sqlite(tmp_path) as database:
+        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
+        await reader.start()
+        producer = await kafka.producer()
+        where = partition_of("AAPL", kafka.partitions(TICKS))
+        for value in (tick("AAPL", 1), b'{"type":"stock_price_update"', b"\xff", tick("AAPL", 2)):
+            await producer.send_and_wait(TICKS.name, value, partition=where)
+        await producer.stop()
+        await until_seen(database, ("AAPL",), 2)
+        assert await seen(database) == {"AAPL": [1, 2]}
+        from aiokafka import AIOKafkaConsumer, TopicPartition
+
+        dead = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest")
+        dead.assign([TopicPartition(TICKS.dead, 0)])
+        await dead.start()
+        letters = [await asyncio.wait_for(dead.getone(), 5) for _ in range(2)]
+        await dead.stop()
+        await reader.stop()
+        assert [letter.value for letter in letters] == [b'{"type":"stock_price_update"', b"\xff"]
+        assert all(dict(letter.headers)["reason"] for letter in letters)
+
+
+async def store_under(database: Database, claim: positions.Checkpoint) -> None:
+    async with database.transaction() as session:
+        await session.execute(SEEN.insert().values(symbol="A", seq=1))
+        await positions.save(session, CHECKPOINTS, claim, 10, {})
+
+
+async def test_an_old_claim_cannot_save(tmp_path: Path) -> None:
+    async with sqlite(tmp_path) as database:
+        async with database.transaction() as session:
+            old = await positions.load(session, CHECKPOINTS, "r", 0, "log")
+        async with database.transaction() as session:
+            new = await positions.load(session, CHECKPOINTS, "r", 0, "log")
+        with pytest.raises(Fenced):
+            await store_under(database, old)
+        assert await seen(database) == {}
+        async with database.transaction() as session:
+            await positions.save(session, CHECKPOINTS, new, 10, {"A": SymbolState("e", 1, b"x")})
+        async with database.transaction() as session:
+            loaded = await positions.load(session, CHECKPOINTS, "r", 0, "log")
+        assert loaded.next_offset == 10
+        assert loaded.symbols == {"A": SymbolState("e", 1, b"x")}
