@@ -33,7 +33,7 @@ class Symbols:
         self._known = self._known.union(symbols)
 
     async def resolve(self, text: str) -> str:
-        """The symbol for `text` (a symbol or a company name, any case). Raises NotFound (`unknown_symbol`), Unavailable."""
+        """The symbol for `text` (or a company name), any case. Raises NotFound (`unknown_symbol`), Unavailable."""
         found = resolve(text, self._known) if len(text) <= _MOST_CHARACTERS else None
         if found is None and len(text) <= _MOST_CHARACTERS:
             await self._refresh()
@@ -47,5 +47,5 @@ class Symbols:
         async with self._fetching:
             if self._fetched_at >= asked_at or asked_at - self._fetched_at < _REFETCH_S:
                 return
-            self._known = frozenset(each.ticker for each in await self._stock_data.tickers())
+            self.learn([each.ticker for each in await self._stock_data.tickers()])
             self._fetched_at = self._monotonic()

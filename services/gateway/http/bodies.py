@@ -1,0 +1,135 @@
+"""Reading what callers send: JSON bodies and query parameters, into typed models.
+
+What is no JSON is refused before it is read (415), what is too long while it is read (413), what can't be parsed is
+400, what can but is wrong is 422 with the fields named. Types are strict: a number in a string is no number, a boolean
+neither. Each model says whether it refuses fields that it doesn't know.
+"""
+
+import json
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+
+from services.gateway.replies import NotJson, TooLarge, Unreadable
+from services.shared.errors import FieldError, InvalidInput
+
+MAX_BODY_BYTES: Final = 1 << 20
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:  # PostgreSQL stores any other character
+        raise ValueError("holds a character that can't be stored")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+"""Text that is kept as it comes."""
+
+
+class Body(BaseModel):
+    """Base of JSON bodies. Fields that we don't know are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ExactBody(Body):
+    """Base of bodies where a misspelled field would silently mean something else: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Query(BaseModel):
+    """Base of query parameters, which are text; empty ones count as not given."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+async def read(request: Request, model: type[M]) -> M:
+    """The JSON body as `model`. Raises NotJson, TooLarge, Unreadable, InvalidInput."""
+    _demand_json(request)
+    return validate(model, parse(await _bytes(request)))
+
+
+async def read_tolerated(request: Request) -> dict[str, Any]:
+    """The JSON object that came with a GET, whatever it is declared to be; {} without one."""
+    raw = await _bytes(request)
+    found = parse(raw) if raw.strip() else {}
+    if not isinstance(found, dict):
+        raise InvalidInput("the body is not a JSON object", errors=(FieldError("body", "not a JSON object"),))
+    return found
+
+
+def query(request: Request, model: type[M]) -> M:
+    """The query parameters as `model`; of a repeated one the last counts. Raises InvalidInput."""
+    return validate(model, given(request))
+
+
+def given(request: Request) -> dict[str, str]:
+    """The query parameters that are not empty."""
+    return {name: value for name, value in request.query_params.items() if value}
+
+
+def validate(model: type[M], value: object) -> M:
+    """Raises InvalidInput with one entry for each field that is wrong."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+    found = tuple(FieldError(_path(each["loc"]), each["msg"].removeprefix("Value error, ")) for each in problems)
+    raise InvalidInput(f"{found[0].loc}: {found[0].msg}", errors=found)
+
+
+def parse(raw: bytes) -> Any:
+    """The value of a JSON text in UTF-8. Raises Unreadable, also for NaN, doubled keys and absurd nesting."""
+    try:
+        return json.loads(raw.decode(), parse_constant=_no_constant, object_pairs_hook=_object)
+    except UnicodeDecodeError:
+        raise Unreadable("the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
+    except RecursionError:
+        raise Unreadable("the body is nested too deeply") from None
+    except ValueError:  # a whole number of thousands of digits
+        raise Unreadable("the body holds a number that is too long") from None
+
+
+def _demand_json(request: Request) -> None:
+    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    kind, charset = kind.strip(), parameters.replace(" ", "").replace('"', "")
+    json_kind = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    if not json_kind or ("charset=" in charset and "charset=utf-8" not in charset):
+        raise NotJson("send JSON: Content-Type: application/json")
+
+
+async def _bytes(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BODY_BYTES:
+        raise _too_large()
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY_BYTES:
+            raise _too_large()
+    return bytes(raw)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"a JSON body has at most {MAX_BODY_BYTES} bytes")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise Unreadable(f"{name} is not JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Unreadable("an object names the same key twice")
+    return found
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "body"
