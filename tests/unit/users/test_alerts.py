@@ -1,0 +1,249 @@
+"""The engine over series of hand-made records: time, epochs, splits, corrections, rules that come and go, restarts."""
+
+from services.shared.events import Bar
+from services.users.core.alerts import Alerts
+from services.users.core.rules import Rule, RuleState
+from services.users.core.symbol_alerts import Watch
+from tests.unit.users.ticks import at, correction, feed, fired_at, rule, split, tick
+
+
+def watching(*rules: Rule, before: float | None = 149.0) -> Alerts:
+    alerts = Alerts()
+    if before is not None:
+        feed(alerts, [tick(0, before)])
+    alerts.add([Watch(each) for each in rules])
+    return alerts
+
+
+def go_on(alerts: Alerts, *prices: float, start: int = 1) -> list[int]:
+    return feed(
+        alerts, [tick(seq, price) for seq, price in enumerate(prices, start=start)], first_of_epoch=False
+    )
+
+
+def restarted(alerts: Alerts, *watches: Watch) -> Alerts:
+    """What a new process makes of what was stored."""
+    again = Alerts({"AAPL": alerts.state("AAPL")})
+    again.add(
+        Watch(each.rule, RuleState(each.state.way, each.state.cooling_until))
+        for each in watches
+        if each.status == "active"
+    )
+    return again
+
+
+# -- time ----------------------------------------------------------------------------------------------------------
+
+
+def test_events_during_a_cooldown_are_over() -> None:
+    watched = rule(("crossing", 150.0), cooldown_s=10)
+    prices = [151.0, *[149.0, 151.0] * 8]  # one tick a second
+    assert fired_at(watched, prices, before=149.0) == [1, 11]
+
+
+def test_a_level_that_still_holds_after_a_cooldown_fires_then() -> None:
+    watched = rule(("greater_than", 150.0), cooldown_s=10)
+    prices = [151.0, 149.0, *[151.0] * 12]
+    assert fired_at(watched, prices, before=149.0) == [1, 11]
+
+
+def test_a_level_that_is_gone_after_a_cooldown_does_not_fire() -> None:
+    watched = rule(("greater_than", 150.0), cooldown_s=10)
+    prices = [151.0, 149.0, 151.0, *[149.0] * 12, 151.0]
+    assert fired_at(watched, prices, before=149.0) == [1, 16]
+
+
+def test_a_rule_expires_on_tick_time() -> None:
+    late = watching(rule(("crossing_up", 150.0), expires_at=at(2)))
+    assert go_on(late, 149.0, 151.0) == []
+    assert late.journal.changed["rule"].status == "expired"
+    in_time = watching(rule(("crossing_up", 150.0), expires_at=at(2.000001)))
+    assert go_on(in_time, 149.0, 151.0) == [2]
+
+
+def test_a_clock_that_went_back_with_a_new_epoch_ends_pauses() -> None:
+    alerts = watching(rule(("crossing_up", 150.0), cooldown_s=3600))
+    assert go_on(alerts, 151.0) == [1]
+    again = [tick(seq, price, epoch="epoch-2", second=seq - 10_000) for seq, price in enumerate([149.0, 151.0], 1)]
+    assert feed(alerts, again) == [2]
+
+
+def test_a_clock_that_went_on_keeps_pauses_in_a_new_epoch() -> None:
+    alerts = watching(rule(("crossing_up", 150.0), cooldown_s=3600))
+    assert go_on(alerts, 151.0) == [1]
+    again = [tick(seq, price, epoch="epoch-2", second=100 + seq) for seq, price in enumerate([149.0, 151.0], 1)]
+    assert feed(alerts, again) == []
+
+
+# -- epochs --------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_epoch_sets_sides_anew() -> None:
+    alerts = watching(rule(("crossing", 150.0)))
+    assert go_on(alerts, 148.0) == []
+    jump = [tick(seq, price, epoch="epoch-2") for seq, price in enumerate([151.0, 152.0, 149.0], start=1)]
+    assert feed(alerts, jump) == [3]
+
+
+def test_a_latch_lasts_over_epochs_until_the_level_has_been_false() -> None:
+    alerts = watching(rule(("greater_than", 150.0)))
+    assert go_on(alerts, 151.0) == [1]
+    assert feed(alerts, [tick(1, 152.0, epoch="epoch-2"), tick(2, 151.0, epoch="epoch-2")]) == []
+    assert feed(alerts, [tick(1, 140.0, epoch="epoch-3"), tick(2, 151.0, epoch="epoch-3")]) == [2]
+
+
+# -- splits --------------------------------------------------------------------------------------------------------
+
+
+def test_a_split_moves_thresholds_and_the_price_before() -> None:
+    # 4:1 with lines between the old price (600) and the new one (150)
+    alerts = watching(
+        rule(("crossing_down", 400.0), id="down"), rule(("greater_than", 604.0), id="above"), before=600.0
+    )
+    assert feed(alerts, [split(1, 4.0)], first_of_epoch=False) == []
+    assert go_on(alerts, 150.0, start=2) == []
+    assert go_on(alerts, 151.0, 151.25, 99.0, start=3) == [4, 5]
+    named = {firing.rule.id: firing.condition.threshold for firing in alerts.journal.firings}
+    assert named == {"above": 151.0, "down": 100.0}
+
+
+def test_a_split_is_told_once_to_each_user() -> None:
+    alerts = watching(rule(("crossing", 400.0), id="a"), rule(("crossing", 500.0), id="b"), before=600.0)
+    feed(alerts, [split(1, 7.0)], first_of_epoch=False)
+    assert [(each.user_id, each.symbol, each.seq) for each in alerts.journal.rescaled] == [("ada", "AAPL", 1)]
+    assert {each.rule.conditions[0].threshold for each in alerts.journal.changed.values()} == {
+        57.1428571429,
+        71.4285714286,
+    }
+
+
+def test_a_split_does_not_wake_a_latched_level() -> None:
+    alerts = watching(rule(("greater_than", 500.0)), before=600.0)
+    assert go_on(alerts, 601.0) == [1]
+    assert feed(alerts, [split(2, 4.0)], first_of_epoch=False) == []
+    assert go_on(alerts, 150.0, 151.0, 124.0, 126.0, start=3) == [6]
+
+
+# -- corrections ---------------------------------------------------------------------------------------------------
+
+
+def test_the_right_price_after_a_wrong_one_fires_nothing_again() -> None:
+    alerts = watching(rule(("greater_than", 150.0), id="level"), rule(("crossing_up", 150.0), id="event"))
+    assert go_on(alerts, 151.0) == [1, 1]
+    fixed = [correction(2, 1, 150.5), tick(3, 150.5)]
+    assert feed(alerts, fixed, first_of_epoch=False) == []
+
+
+def test_the_right_price_is_compared_with_the_one_before_the_wrong_one() -> None:
+    alerts = watching(rule(("crossing_down", 150.0)))
+    assert go_on(alerts, 151.0) == []  # wrong: it never went up
+    fixed = [correction(2, 1, 149.5), tick(3, 149.5)]
+    assert feed(alerts, fixed, first_of_epoch=False) == []
+    missed = watching(rule(("crossing_up", 150.0)))
+    assert go_on(missed, 148.0) == []  # wrong: it did go up
+    assert feed(missed, [correction(2, 1, 151.0), tick(3, 151.0)], first_of_epoch=False) == [3]
+
+
+def test_a_cancelled_trade_cannot_arm_a_latched_rule() -> None:
+    alerts = watching(rule(("greater_than", 150.0)))
+    assert go_on(alerts, 151.0) == [1]
+    assert go_on(alerts, 100.0, start=2) == []  # wrong: the level has not been false
+    cancelled = [correction(3, 2, None), tick(4, 151.0), tick(5, 152.0)]
+    assert feed(alerts, cancelled, first_of_epoch=False) == []
+    assert go_on(alerts, 150.0, 151.0, start=6) == [7]
+
+
+def test_a_cancelled_trade_cannot_arm_a_rule_across_a_restart() -> None:
+    alerts = watching(rule(("greater_than", 150.0)))
+    go_on(alerts, 151.0, 100.0)
+    again = restarted(alerts, alerts.journal.changed["rule"])
+    assert feed(again, [correction(3, 2, None), tick(4, 151.0)], first_of_epoch=False) == []
+
+
+def test_a_real_fall_after_a_false_alarm_arms_the_rule() -> None:
+    alerts = watching(rule(("greater_than", 150.0)))
+    assert go_on(alerts, 151.0) == [1]  # wrong
+    fixed = [correction(2, 1, 149.5), tick(3, 149.5), tick(4, 151.0)]
+    assert feed(alerts, fixed, first_of_epoch=False) == [4]
+
+
+def test_the_first_price_of_an_epoch_taken_back_leaves_no_side() -> None:
+    alerts = watching(rule(("crossing", 150.0)), before=None)
+    assert feed(alerts, [tick(1, 100.0)]) == []
+    assert feed(alerts, [correction(2, 1, 151.0), tick(3, 151.0)], first_of_epoch=False) == []
+    assert go_on(alerts, 149.0, start=4) == [4]
+
+
+def test_a_correction_of_an_older_trade_changes_nothing() -> None:
+    alerts = watching(rule(("crossing", 150.0)))
+    assert go_on(alerts, 100.0, 149.0) == []
+    assert feed(alerts, [correction(3, 1, 149.0), tick(4, 151.0)], first_of_epoch=False) == [4]
+
+
+# -- other records -------------------------------------------------------------------------------------------------
+
+
+def test_a_bar_is_no_price() -> None:
+    # its high is above a threshold whose latch came from the last price: nothing fires, all day
+    alerts = watching(rule(("greater_than", 150.0)))
+    bar = Bar(
+        symbol="AAPL", timeframe="1d", start=at(0), open=149.0, high=160.0, low=140.0, close=149.5,
+        volume=1e6, final=True, epoch="epoch-1", seq=3, time=at(3), date="2024-09-20",
+    )  # fmt: skip
+    assert go_on(alerts, 151.0, 149.0) == [1]
+    assert feed(alerts, [bar, bar, tick(5, 149.6)], first_of_epoch=False) == []
+    assert go_on(alerts, 150.1, start=6) == [6]
+
+
+def test_symbols_do_not_disturb_one_another() -> None:
+    alerts = watching(rule(("crossing_up", 150.0)))
+    feed(alerts, [tick(1, 100.0, symbol="IBM")])
+    assert feed(alerts, [tick(2, 200.0, symbol="IBM")], first_of_epoch=False) == []
+    assert go_on(alerts, 150.0) == [1]
+
+
+# -- rules come and go ---------------------------------------------------------------------------------------------
+
+
+def test_a_removed_rule_is_silent_and_the_others_go_on() -> None:
+    alerts = watching(rule(("crossing", 150.0), id="a"), rule(("crossing", 150.0), id="b"))
+    alerts.remove("AAPL", "a")
+    alerts.remove("AAPL", "never existed")
+    alerts.remove("IBM", "a")
+    assert go_on(alerts, 151.0) == [1]
+    assert alerts.journal.firings[0].rule.id == "b"
+    assert len(alerts) == 1
+
+
+def test_a_changed_rule_replaces_the_old_one() -> None:
+    alerts = watching(rule(("crossing", 150.0)))
+    alerts.add([Watch(rule(("crossing", 200.0)))])
+    assert go_on(alerts, 151.0, 149.0, 201.0) == [3]
+    assert len(alerts) == 1
+
+
+def test_thousands_fire_at_one_tick_in_a_fixed_order() -> None:
+    rules = [rule(("crossing_up", 150.0), id=f"{number:04}", every_time=False) for number in range(3000)]
+    alerts = watching(*rules)
+    assert go_on(alerts, 150.0) == [1] * 3000
+    assert [firing.rule.id for firing in alerts.journal.firings] == [each.id for each in rules]
+    assert len(alerts) == 0
+    assert go_on(alerts, 149.0, 150.0, start=2) == []
+
+
+# -- restarts ------------------------------------------------------------------------------------------------------
+
+
+def test_sides_latches_and_pauses_survive_a_restart() -> None:
+    rules = [
+        rule(("crossing_up", 150.0), id="crossing"),
+        rule(("greater_than", 150.0), id="latched"),
+        rule(("greater_than", 140.0), id="paused", cooldown_s=3600),
+    ]
+    alerts = watching(*rules)
+    assert go_on(alerts, 151.0, 139.0, 149.0) == [1, 1, 1]
+    again = restarted(alerts, *alerts.journal.changed.values())
+    assert go_on(again, 151.0, start=4) == [4, 4]
+    assert [firing.rule.id for firing in again.journal.firings] == ["crossing", "latched"]
+    last = restarted(again, *again.journal.changed.values())
+    assert go_on(last, 152.0, start=5) == []
