@@ -33,7 +33,7 @@ NAMES: Final = (
     "rsi_14",  # 0-1
     "place_20",  # where in the range of highs and lows of 20 and 50 bars it closed, 0-1
     "place_50",
-    "volatility",  # log of the EWMA volatility
+    "log_volatility",  # of the EWMA
     "volatility_ratio",  # log(deviation of 10 returns / EWMA volatility)
 )
 WARM_UP: Final = 51

@@ -1,0 +1,195 @@
+"""Which model decides at which instant: loaded where there is one, trained where one is due (core/schedule.py).
+
+Models belong to instants of the data's time, never of the wall clock: the model in effect at a bar is the promoted one
+with the latest cut not after it. So a rerun, a crash, a loop of the replay and another replica use the same models for
+the same bars, and no bar is decided by a model that has seen it.
+"""
+
+import asyncio
+import logging
+import threading
+from bisect import bisect_right, insort
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from time import perf_counter
+
+from services.prediction import metrics, store
+from services.prediction.artifacts import Artifacts
+from services.prediction.clients import Feed, StockData
+from services.prediction.core.bars import PastBar
+from services.prediction.core.features import DEFINITION
+from services.prediction.core.models import BrokenModel, Forecaster, Model, TooFewRows, train
+from services.prediction.core.schedule import is_due, month_start
+from services.prediction.tables import ModelRow
+from services.shared.database import Database
+from services.shared.errors import TickroomError, Unavailable
+
+_BAR = "1d"
+_LONGEST_PAUSE_S = 1.0
+
+_log = logging.getLogger("tickroom.prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A model that decides about bars from `cut` on. training_s: how long its training took."""
+
+    cut: str
+    training_s: float
+    forecaster: Forecaster
+
+    @property
+    def model(self) -> Model:
+        return self.forecaster.model
+
+
+class Registry:
+    """The models of daily bars and one horizon, for the feed that stock_data follows."""
+
+    def __init__(
+        self,
+        stock: StockData,
+        database: Database,
+        artifacts: Artifacts,
+        *,
+        horizon: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.horizon = horizon
+        self._stock, self._database, self._artifacts, self._clock = stock, database, artifacts, clock
+        self._models: list[Effective] = []
+        self._feed = Feed("", "", "")
+        self._looked_at: set[str] = set()  # months whose start is known to need no training, or none that works
+        self._ready = asyncio.Event()
+        self._training = asyncio.Lock()
+        self._stopping = threading.Event()
+
+    @property
+    def is_ready(self) -> bool:
+        """Is it known which model decides, be it none?"""
+        return self._ready.is_set() and not self._stopping.is_set()
+
+    async def ready(self) -> None:
+        """Waits for `prepare`. Raises Unavailable where the process stops first."""
+        await self._ready.wait()
+        if self._stopping.is_set():
+            raise Unavailable("prediction is stopping")
+
+    def stop(self) -> None:
+        """Ends a training under way at its next step and lets nobody wait any longer."""
+        self._stopping.set()
+        self._ready.set()
+
+    async def prepare(self) -> None:
+        """Loads the promoted models, and trains where none is fit for the epoch's start. Waits for stock_data."""
+        pause, said = 0.1, ""
+        while True:
+            try:
+                await self._prepare()
+                break
+            except TickroomError as error:
+                if not error.retryable or self._stopping.is_set():
+                    raise
+                if error.detail != said:
+                    _log.info("waiting for the feed: %s", error.detail)
+                    said = error.detail
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE_S, pause * 1.5)
+        self._ready.set()
+
+    def at(self, time: str) -> Effective | None:
+        """The model in effect at an instant of the data's time."""
+        place = bisect_right(self._models, time, key=lambda model: model.cut)
+        return self._models[place - 1] if place else None
+
+    def current(self, time: str) -> Effective | None:
+        """The model for a forecast from what is known at `time`, which may be history before the epoch's start."""
+        return self.at(max(time, self._feed.started))
+
+    async def for_bar(self, time: str) -> Effective | None:
+        """The model that decides about a bar final at `time`; trains first where one is due by then."""
+        month = time[:7]
+        if month not in self._looked_at:
+            async with self._training:
+                if month not in self._looked_at:
+                    await self._train_if_due(month_start(month), self.at(time))
+                    self._looked_at.add(month)
+        return self.at(time)
+
+    async def _prepare(self) -> None:
+        self._feed = await self._stock.feed()
+        if not self._feed.started:
+            raise Unavailable("it has not begun yet")
+        tickers = set(await self._stock.tickers())
+        async with self._database.reading() as session:
+            rows = await store.promoted_models(session, self._feed.name, _BAR, self.horizon)
+        for row in rows:
+            if row.definition == DEFINITION and not tickers.isdisjoint(row.metrics):
+                await self._restore(row)
+        await self._train_if_due(self._feed.started, self.at(self._feed.started))
+
+    async def _restore(self, row: ModelRow) -> None:
+        try:
+            model = await asyncio.to_thread(self._artifacts.load, row.version, row.sha256)
+            forecaster = await asyncio.to_thread(Forecaster, model)
+        except BrokenModel as error:
+            _log.warning("model %s is lost: %s; training it again", row.version, error.detail)
+            await self._train(row.cut)
+            return
+        self._add(Effective(row.cut, row.training_s, forecaster))
+        _log.info("model %s loaded: it decides from %s on", row.version, row.cut[:10])
+
+    async def _train_if_due(self, cut: str, last: Effective | None) -> None:
+        if is_due(cut, last.cut if last else None, last.model.sessions if last else 0):
+            await self._train(cut)
+
+    async def _train(self, cut: str) -> None:
+        """Trains on everything before `cut`, stores and promotes the model; leaves things as they are where history is
+        too short."""
+        histories = await self._histories(cut)
+        began = perf_counter()
+
+        def work() -> tuple[Forecaster, str]:
+            model = train(histories, horizon=self.horizon, before=cut, progress=self._progress)
+            return Forecaster(model), self._artifacts.save(model)
+
+        try:
+            forecaster, digest = await asyncio.to_thread(work)
+        except TooFewRows as error:
+            _log.info("no model yet: %s", error.detail)
+            return
+        took = perf_counter() - began
+        model = forecaster.model
+        async with self._database.transaction() as session:
+            await store.promote(
+                session, model, feed=self._feed.name, cut=cut, sha256=digest, training_s=took, now=self._clock()
+            )
+        metrics.TRAINING_SECONDS.observe(took)
+        self._add(Effective(cut, took, forecaster))
+        skill = model.overall.skill()
+        _log.info(
+            "model %s trained in %.1f s and promoted from %s on: direction right in %.1f %% of %d unseen rows (always up: %.1f %%)",
+            model.version,
+            took,
+            cut[:10],
+            100 * skill.hit_rate,
+            skill.count,
+            100 * skill.baseline_hit_rate,
+        )
+
+    async def _histories(self, cut: str) -> dict[str, tuple[PastBar, ...]]:
+        tickers = await self._stock.tickers()
+        _log.info("training on the history of %d tickers before %s", len(tickers), cut[:10])
+        return {ticker: (await self._stock.history(ticker, before=cut)).bars for ticker in tickers}
+
+    def _progress(self, step: str) -> None:
+        """Called from the training's thread."""
+        if self._stopping.is_set():
+            raise Unavailable("prediction is stopping")
+        _log.info("training: %s", step)
+
+    def _add(self, model: Effective) -> None:
+        self._models = [each for each in self._models if each.cut != model.cut]
+        insort(self._models, model, key=lambda each: each.cut)
+        metrics.MODELS.set(len(self._models))

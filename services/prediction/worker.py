@@ -1,0 +1,189 @@
+"""Final bars in, signals out: the Work of the reader of topic `ticks`.
+
+Decision points are set by the data (a final bar), so neither Kafka's batches nor crashes show in the signals: all bars
+that became final within a batch go through the model in one call, then each is decided in order. Signals are published
+and acknowledged before the checkpoint; after a crash the same ones come again and are dropped by their cause.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.prediction import metrics, store
+from services.prediction.clients import StockData
+from services.prediction.core import signals
+from services.prediction.core.features import DEFINITION, Features, Row, fold
+from services.prediction.core.models import Forecast
+from services.prediction.core.signals import Policy, Reason
+from services.prediction.registry import Effective, Registry
+from services.prediction.store import Latest
+from services.shared.events import Bar, Prediction, Signal, Split, encode
+from services.shared.positions import SymbolState
+from services.shared.readers import Fresh
+
+HISTORY_BARS: Final = 400
+"""Bars from which a state is made anew: what came before has lost all weight (below 1e-9) in every average."""
+
+_log = logging.getLogger("tickroom.prediction")
+
+
+class Signals(Protocol):
+    """Where signals go. The awaitable that `send` gives is done when the broker has the signal; it raises KafkaError."""
+
+    async def send(self, symbol: str, event: bytes) -> Awaitable[object]: ...
+
+
+class Symbol(msgspec.Struct):
+    """What is remembered of a symbol. prediction, prev_seq: of its last signal in this epoch (0: none yet)."""
+
+    features: Features
+    prediction: Prediction = "hold"
+    prev_seq: int = 0
+    definition: str = DEFINITION
+
+
+@dataclass(slots=True)
+class _Partition:
+    symbols: dict[str, Symbol]
+    changed: set[str] = field(default_factory=set)
+    latest: dict[str, Latest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A final bar with all that its decision needs; row is None while the symbol warms up."""
+
+    symbol: Symbol
+    bar: Bar
+    row: Row | None
+    model: Effective | None
+
+
+class Worker:
+    """Work of shared/readers.py. bar: the timeframe at whose final bars signals are decided."""
+
+    def __init__(self, stock: StockData, registry: Registry, out: Signals, *, bar: str, policy: Policy) -> None:
+        self._stock, self._registry, self._out, self._bar, self._policy = stock, registry, out, bar, policy
+        self._partitions: dict[int, _Partition] = {}
+
+    async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
+        symbols = {}
+        for name, stored in states.items():
+            if (symbol := _restored(stored.state)) is not None:
+                symbols[name] = symbol
+        self._partitions[partition] = _Partition(symbols)
+
+    async def work(self, partition: int, records: Sequence[Fresh]) -> None:
+        """Raises Unavailable and KafkaError: the reader then goes back to the checkpoint."""
+        await self._registry.ready()
+        held = self._partitions[partition]
+        decided = await self._take_in(held, records)
+        if decided:
+            forecasts = self._forecast(decided)
+            acks = [await self._publish(held, each, said) for each, said in zip(decided, forecasts, strict=True)]
+            await asyncio.gather(*acks)
+
+    def urgent(self, partition: int) -> bool:
+        return False
+
+    async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
+        held = self._partitions[partition]
+        await store.save_latest(session, [held.latest[name] for name in sorted(held.latest)])
+        return {name: _encode(held.symbols[name]) for name in held.changed}
+
+    def stored(self, partition: int) -> None:
+        held = self._partitions[partition]
+        held.changed.clear()
+        held.latest.clear()
+
+    def forget(self, partition: int) -> None:
+        self._partitions.pop(partition, None)
+
+    async def _take_in(self, held: _Partition, records: Sequence[Fresh]) -> list[_Decided]:
+        """Brings the states forward, in order; answers the bars that are to be decided."""
+        decided = []
+        for record, step in ((each.record, each.step) for each in records):
+            name = record.symbol
+            symbol = held.symbols.get(name)
+            if symbol is None or step.missed or step.new_epoch:
+                symbol = await self._from_history(name, record.time, symbol, new_epoch=step.new_epoch)
+                held.symbols[name] = symbol
+                held.changed.add(name)
+            if type(record) is Bar and record.final and record.timeframe == self._bar:
+                model = await self._registry.for_bar(record.time)
+                decided.append(_Decided(symbol, record, symbol.features.update(record), model))
+                held.changed.add(name)
+            elif type(record) is Split:
+                symbol.features.split(record.ratio)
+                held.changed.add(name)
+        return decided
+
+    async def _from_history(self, name: str, before: str, last: Symbol | None, *, new_epoch: bool) -> Symbol:
+        """The state as of the instant `before`. What was said in this epoch goes on to count."""
+        metrics.FOLDS.labels("new_epoch" if new_epoch else "no_state" if last is None else "gap").inc()
+        history = await self._stock.history(name, before=before, latest=HISTORY_BARS)
+        features, _ = fold(history.bars)
+        if last is None or new_epoch:
+            return Symbol(features)
+        return Symbol(features, last.prediction, last.prev_seq)
+
+    def _forecast(self, decided: Sequence[_Decided]) -> list[Forecast | None]:
+        """One call for each model in effect among these bars (nearly always one)."""
+        forecasts: list[Forecast | None] = [None] * len(decided)
+        by_model: dict[str, list[int]] = {}
+        for place, each in enumerate(decided):
+            if each.model is not None and each.row is not None:
+                by_model.setdefault(each.model.cut, []).append(place)
+        for places in by_model.values():
+            model = decided[places[0]].model
+            assert model is not None
+            with metrics.MODEL_SECONDS.time():
+                found = model.forecaster.forecast([row for place in places if (row := decided[place].row) is not None])
+            for place, forecast in zip(places, found, strict=True):
+                forecasts[place] = forecast
+        return forecasts
+
+    async def _publish(self, held: _Partition, each: _Decided, forecast: Forecast | None) -> Awaitable[object]:
+        signal = self._decide(each, forecast)
+        each.symbol.prediction, each.symbol.prev_seq = signal.prediction, signal.seq
+        event = encode(signal)
+        held.latest[signal.symbol] = Latest(signal.symbol, signal.epoch, signal.seq, event)
+        return await self._out.send(signal.symbol, event)
+
+    def _decide(self, each: _Decided, forecast: Forecast | None) -> Signal:
+        name, model = each.bar.symbol, each.model
+        skill = model.forecaster.skills.get(name) if model else None
+        prediction: Prediction = "hold"
+        reason: Reason | None = "no_model" if model is None else "warming_up"
+        if forecast is not None:
+            prediction, reason = signals.decide(forecast, each.symbol.prediction, self._policy, skill)
+        metrics.BARS.inc()
+        metrics.SIGNALS.labels(prediction, reason or "").inc()
+        return signals.signal(
+            each.bar,
+            prev_seq=each.symbol.prev_seq,
+            prediction=prediction,
+            reason=reason,
+            forecast=forecast,
+            horizon=self._registry.horizon,
+            model_version=model.model.version if model else "",
+            skill=skill,
+        )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Symbol).decode
+
+
+def _restored(state: bytes) -> Symbol | None:
+    """None where it is no state, or one of an older definition: it is then made anew from history."""
+    try:
+        symbol = _decode(state)
+    except msgspec.DecodeError:
+        return None
+    return symbol if symbol.definition == DEFINITION else None
