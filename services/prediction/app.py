@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
@@ -100,7 +101,7 @@ async def _until_stopped(stop: asyncio.Event, preparing: asyncio.Task[None], fai
     """Returns when `stop` is set; raises what ended the preparation or the reader before."""
     stopping = asyncio.create_task(stop.wait())
     try:
-        waited: set[asyncio.Future[object]] = {stopping, preparing, failed}
+        waited: set[asyncio.Future[Any]] = {stopping, preparing, failed}
         while not stopping.done():
             done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             for each in done:

@@ -7,21 +7,20 @@ the same bars, and no bar is decided by a model that has seen it.
 
 import asyncio
 import logging
-import threading
 from bisect import bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from time import perf_counter
 
 from services.prediction import metrics, store
 from services.prediction.artifacts import Artifacts
 from services.prediction.clients import Feed, StockData
-from services.prediction.core.bars import PastBar
 from services.prediction.core.features import DEFINITION
-from services.prediction.core.models import BrokenModel, Forecaster, Model, TooFewRows, train
+from services.prediction.core.fitting import TooFewRows
+from services.prediction.core.models import BrokenModel, Forecaster, Model
 from services.prediction.core.schedule import is_due, month_start
 from services.prediction.tables import ModelRow
+from services.prediction.training import Trainer
 from services.shared.database import Database
 from services.shared.errors import TickroomError, Unavailable
 
@@ -63,22 +62,24 @@ class Registry:
         self._looked_at: set[str] = set()  # months whose start is known to need no training, or none that works
         self._ready = asyncio.Event()
         self._training = asyncio.Lock()
-        self._stopping = threading.Event()
+        self._trainer = Trainer(stock, artifacts)
+        self._stopping = False
 
     @property
     def is_ready(self) -> bool:
         """Is it known which model decides, be it none?"""
-        return self._ready.is_set() and not self._stopping.is_set()
+        return self._ready.is_set() and not self._stopping
 
     async def ready(self) -> None:
         """Waits for `prepare`. Raises Unavailable where the process stops first."""
         await self._ready.wait()
-        if self._stopping.is_set():
+        if self._stopping:
             raise Unavailable("prediction is stopping")
 
     def stop(self) -> None:
         """Ends a training under way at its next step and lets nobody wait any longer."""
-        self._stopping.set()
+        self._stopping = True
+        self._trainer.stop()
         self._ready.set()
 
     async def prepare(self) -> None:
@@ -89,7 +90,7 @@ class Registry:
                 await self._prepare()
                 break
             except TickroomError as error:
-                if not error.retryable or self._stopping.is_set():
+                if not error.retryable or self._stopping:
                     raise
                 if error.detail != said:
                     _log.info("waiting for the feed: %s", error.detail)
@@ -145,49 +146,28 @@ class Registry:
             await self._train(cut)
 
     async def _train(self, cut: str) -> None:
-        """Trains on everything before `cut`, stores and promotes the model; leaves things as they are where history is
-        too short."""
-        histories = await self._histories(cut)
-        began = perf_counter()
-
-        def work() -> tuple[Forecaster, str]:
-            model = train(histories, horizon=self.horizon, before=cut, progress=self._progress)
-            return Forecaster(model), self._artifacts.save(model)
-
+        """Trains, stores and promotes the model of `cut`; leaves things as they are where history is too short."""
         try:
-            forecaster, digest = await asyncio.to_thread(work)
+            trained = await self._trainer.train(self.horizon, cut)
         except TooFewRows as error:
             _log.info("no model yet: %s", error.detail)
             return
-        took = perf_counter() - began
-        model = forecaster.model
+        model, now = trained.forecaster.model, self._clock()
         async with self._database.transaction() as session:
             await store.promote(
-                session, model, feed=self._feed.name, cut=cut, sha256=digest, training_s=took, now=self._clock()
+                session,
+                model,
+                feed=self._feed.name,
+                cut=cut,
+                sha256=trained.sha256,
+                training_s=trained.took_s,
+                now=now,
             )
-        metrics.TRAINING_SECONDS.observe(took)
-        self._add(Effective(cut, took, forecaster))
+        self._add(Effective(cut, trained.took_s, trained.forecaster))
         skill = model.overall.skill()
-        _log.info(
-            "model %s trained in %.1f s and promoted from %s on: direction right in %.1f %% of %d unseen rows (always up: %.1f %%)",
-            model.version,
-            took,
-            cut[:10],
-            100 * skill.hit_rate,
-            skill.count,
-            100 * skill.baseline_hit_rate,
-        )
-
-    async def _histories(self, cut: str) -> dict[str, tuple[PastBar, ...]]:
-        tickers = await self._stock.tickers()
-        _log.info("training on the history of %d tickers before %s", len(tickers), cut[:10])
-        return {ticker: (await self._stock.history(ticker, before=cut)).bars for ticker in tickers}
-
-    def _progress(self, step: str) -> None:
-        """Called from the training's thread."""
-        if self._stopping.is_set():
-            raise Unavailable("prediction is stopping")
-        _log.info("training: %s", step)
+        _log.info("model %s trained in %.1f s, decides from %s on", model.version, trained.took_s, cut[:10])
+        right, up = 100 * skill.hit_rate, 100 * skill.baseline_hit_rate
+        _log.info("its direction was right in %.1f %% of %d unseen rows; always up: %.1f %%", right, skill.count, up)
 
     def _add(self, model: Effective) -> None:
         self._models = [each for each in self._models if each.cut != model.cut]

@@ -33,7 +33,7 @@ _log = logging.getLogger("tickroom.prediction")
 
 
 class Signals(Protocol):
-    """Where signals go. The awaitable that `send` gives is done when the broker has the signal; it raises KafkaError."""
+    """Where signals go. What `send` gives is awaited until the broker has the signal; it raises KafkaError."""
 
     async def send(self, symbol: str, event: bytes) -> Awaitable[object]: ...
 

@@ -1,1 +1,1 @@
-"""."""
+"""Pure decisions: no I/O, no clock. Times, seeds and settings are arguments."""

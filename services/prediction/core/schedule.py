@@ -19,7 +19,7 @@ def month_start(month: str) -> str:
 
 
 def is_due(cut: str, last_cut: str | None, sessions: int) -> bool:
-    """Should a model be trained at `cut`? last_cut: of the model in effect (None: there is none), trained on `sessions`."""
+    """Should a model be trained at `cut`? last_cut: of the one in effect, trained on `sessions`; None: none is."""
     if last_cut is None:
         return True
     if cut <= last_cut:
