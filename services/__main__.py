@@ -1,8 +1,8 @@
 """All four rooms in one process: `python -m services`.
 
-Without settings it needs no server: the Kafka broker is embedded, databases are SQLite files in DATA_DIR, rooms talk over
-Unix sockets in a folder that only this user can open. KAFKA_BOOTSTRAP_SERVERS, DATABASE_URL and REDIS_URL put the same
-code on real servers.
+Without settings it needs no server: the Kafka broker is embedded, databases are SQLite files in DATA_DIR, rooms
+talk over Unix sockets in a folder that only this user can open. KAFKA_BOOTSTRAP_SERVERS, DATABASE_URL and REDIS_URL
+put the same code on real servers.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ async def main(stop: asyncio.Event) -> None:
 
 
 async def _run_all(stop: asyncio.Event, waves: Sequence[Sequence[App]]) -> None:
-    """Runs every app until `stop`, then stops wave after wave. Where one ends by itself, all do, and its error is raised."""
+    """Runs every app until `stop`, then stops wave after wave. Where one ends by itself, so do all; its error is raised."""
     stops = [asyncio.Event() for _ in waves]
     running = [[asyncio.create_task(app.run(ends)) for app in wave] for wave, ends in zip(waves, stops, strict=True)]
     everyone = [task for wave in running for task in wave]

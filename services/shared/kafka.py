@@ -112,6 +112,14 @@ class Kafka:
         )
         return {partition.partition: offset for partition, offset in offsets.items()}
 
+    async def beginnings(self, topic: Topic) -> dict[int, int]:
+        """The first offset that each partition still holds. Raises KafkaError."""
+        consumer = await self._end_reader()
+        offsets = await consumer.beginning_offsets(
+            [TopicPartition(topic.name, number) for number in range(self.partitions(topic))]
+        )
+        return {partition.partition: offset for partition, offset in offsets.items()}
+
     async def committed(self, reader: Reader) -> dict[int, int | None]:
         """The offset that each partition's owner committed last; None where nobody has yet. Raises KafkaError."""
         admin = await self._administrator()
@@ -186,17 +194,18 @@ async def connect(bootstrap: str, timeout_s: float) -> Kafka:
 
 
 async def _prepare(admin: AIOKafkaAdminClient, bootstrap: str) -> Kafka:
+    cluster = await admin.describe_cluster()
+    copies = min(3, len(cluster["brokers"]))
     present = set(await admin.list_topics())
     for topic in TOPICS:
         for name, partitions in ((topic.name, topic.partitions), (topic.dead, 1)):
             if name not in present:
                 try:
-                    await admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=-1)])
+                    await admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=copies)])
                 except TopicAlreadyExistsError:
                     continue  # another service was faster
     described = await admin.describe_topics([topic.name for topic in TOPICS])
     counts = {found["topic"]: len(found["partitions"]) for found in described}
-    cluster = await admin.describe_cluster()
     return Kafka(bootstrap=bootstrap, embedded=False, log_id=str(cluster["cluster_id"]), partitions=counts)
 
 

@@ -209,11 +209,13 @@ class StatefulReader:
     async def assigned(self, partitions: Sequence[int]) -> None:
         """Called by the group's coordinator; nothing is delivered from these partitions before it returns."""
         self._consumer.pause(*(self._partition(number) for number in partitions))
-        for number in partitions:
-            try:
-                await self._open(number)
-            except Exception as error:
-                self._go_back(number, None, error)
+        try:
+            await self._open(partitions)
+        except Exception as error:
+            self._note_failure(error)
+            for number in partitions:
+                self._work.forget(number)
+                self._spawn(self._open_until_ours(number))
 
     async def revoked(self, partitions: Sequence[int]) -> None:
         for number in partitions:
@@ -221,24 +223,23 @@ class StatefulReader:
 
     # -- one partition ---------------------------------------------------------------------------------------------
 
-    async def _open(self, partition: int) -> None:
+    async def _open(self, partitions: Sequence[int]) -> None:
         """Claims, loads, seeks, resumes."""
-        where = self._partition(partition)
+        topic = self._reader.topic
+        # by a client of its own: on the consumer's connection these would wait behind its long fetch
+        firsts, ends = await asyncio.gather(self._kafka.beginnings(topic), self._kafka.ends(topic))
+        slots: dict[int, _Slot] = {}
         async with self._database.transaction() as session:
-            checkpoint = await positions.load(session, self._tables, self._reader.name, partition, self._kafka.log_id)
-        first = (await self._consumer.beginning_offsets([where]))[where]
-        end = (await self._consumer.end_offsets([where]))[where]
-        offset = checkpoint.next_offset
-        if offset is None or not first <= offset <= end:
-            offset = first  # the log does not hold it (any more): seq says what is missing
-        seen = {symbol: Position(state.epoch, state.seq) for symbol, state in checkpoint.symbols.items()}
-        states = {symbol: state.state for symbol, state in checkpoint.symbols.items()}
-        slot = _Slot(checkpoint, Tracker(seen), offset, states)
-        await self._work.open(partition, checkpoint.symbols)
-        await self._save(partition, slot)  # shows in Kafka that somebody is here
-        self._consumer.seek(where, offset)
-        self._slots[partition] = slot
-        self._consumer.resume(where)
+            for number in partitions:
+                checkpoint = await positions.load(session, self._tables, self._reader.name, number, self._kafka.log_id)
+                slots[number] = _slot(checkpoint, firsts[number], ends[number])
+        for number, slot in slots.items():
+            await self._work.open(number, slot.checkpoint.symbols)
+            self._consumer.seek(self._partition(number), slot.next_offset)
+        self._slots |= slots
+        # shows in Kafka that somebody is here
+        await self._commit({number: slot.next_offset for number, slot in slots.items()})
+        self._consumer.resume(*(self._partition(number) for number in partitions))
 
     async def _open_until_ours(self, partition: int) -> None:
         """Loads again after a failure, with growing pauses, until it works or the partition is somebody else's."""
@@ -247,10 +248,11 @@ class StatefulReader:
             await asyncio.sleep(pause)
             try:
                 self._consumer.pause(self._partition(partition))
-                await self._open(partition)
+                await self._open([partition])
             except Exception as error:
+                self._slots.pop(partition, None)
                 self._work.forget(partition)
-                self._note_failure(partition, error)
+                self._note_failure(error)
                 pause = min(5.0, pause * 2)
 
     async def _release(self, partition: int) -> None:
@@ -326,11 +328,10 @@ class StatefulReader:
         """Does `offset` follow what was worked on? A batch fetched before a rebalance or a seek may not."""
         if offset == slot.next_offset:
             return True
-        where = self._partition(partition)
-        first = (await self._consumer.beginning_offsets([where]))[where]
+        first = (await self._kafka.beginnings(self._reader.topic))[partition]
         if first > slot.next_offset and offset == first:
             return True  # the log was trimmed behind us: seq says what is missing
-        self._consumer.seek(where, max(first, slot.next_offset))
+        self._consumer.seek(self._partition(partition), max(first, slot.next_offset))
         return False
 
     def _judge(self, seen: int, bad: int) -> None:
@@ -370,10 +371,13 @@ class StatefulReader:
         slot.moved.clear()
         slot.since = 0
         slot.saved_at = time.monotonic()
+        await self._commit({partition: slot.next_offset})
+
+    async def _commit(self, offsets: Mapping[int, int]) -> None:
         try:
-            await self._consumer.commit({self._partition(partition): slot.next_offset})
+            await self._consumer.commit({self._partition(number): offset for number, offset in offsets.items()})
         except KafkaError as error:  # a rebalance is under way, or Kafka is away: the database knows
-            _log.debug("%s: offset of partition %d not committed: %s", self._reader.name, partition, error)
+            _log.debug("%s: offsets not committed: %s", self._reader.name, error)
 
     async def _checkpoint_idle(self) -> None:
         """Saves what the last batch left when no other follows."""
@@ -398,10 +402,10 @@ class StatefulReader:
             self._work.forget(partition)
         else:
             self._drop(partition, slot)
-        self._note_failure(partition, error)
+        self._note_failure(error)
         self._spawn(self._open_until_ours(partition))
 
-    def _note_failure(self, partition: int, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         """Passing failures are logged and tried again; any other ends the reader (`failed`)."""
         passing = (
             isinstance(error, Fenced | KafkaError)
@@ -409,9 +413,9 @@ class StatefulReader:
             or (isinstance(error, TickroomError) and error.retryable)
         )
         if passing:
-            _log.warning("%s: partition %d goes back to its checkpoint: %s", self._reader.name, partition, _say(error))
+            _log.warning("%s: back to the checkpoint: %s", self._reader.name, _say(error))
             return
-        _log.error("%s: partition %d failed", self._reader.name, partition, exc_info=error)
+        _log.error("%s failed", self._reader.name, exc_info=error)
         if not self.failed.done():
             self.failed.set_exception(error)
 
@@ -430,6 +434,16 @@ class _Listener(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         await self._reader.assigned(sorted(each.partition for each in assigned))
+
+
+def _slot(checkpoint: Checkpoint, first: int, end: int) -> _Slot:
+    """A partition at its checkpoint, or at its beginning where the log, [first, end), does not hold that offset."""
+    offset = checkpoint.next_offset
+    if offset is None or not first <= offset <= end:
+        offset = first  # seq says what is missing
+    seen = {symbol: Position(state.epoch, state.seq) for symbol, state in checkpoint.symbols.items()}
+    states = {symbol: state.state for symbol, state in checkpoint.symbols.items()}
+    return _Slot(checkpoint, Tracker(seen), offset, states)
 
 
 def _say(error: BaseException) -> str:

@@ -2,22 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, select
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import SecretStr
+from sqlalchemy import Column, Integer, MetaData, String, Table, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared import positions
-from services.shared.database import Database, _tune_sqlite
+from services.shared.config import SharedSettings
+from services.shared.database import Database, open_database
 from services.shared.embedded_kafka import embedded_kafka
 from services.shared.errors import Fenced
 from services.shared.events import Tick, encode
-from services.shared.kafka import Kafka
+from services.shared.kafka import Kafka, connect
 from services.shared.positions import SymbolState
-from services.shared.readers import Fresh, StatefulReader
+from services.shared.readers import Fresh, StatefulReader, Unreadable
 from services.shared.topics import ALERTS, TICKS, partition_of
+from tests.servers.kafka import KafkaServer
 
 METADATA = MetaData()
 CHECKPOINTS = positions.checkpoint_tables(METADATA)
@@ -63,16 +66,16 @@ class Ledger:
         self.sums.pop(partition, None)
 
 
-@asynccontextmanager
-async def sqlite(folder: Path) -> AsyncIterator[Database]:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{folder / 'ledger.sqlite'}")
-    _tune_sqlite(engine)
-    async with engine.begin() as connection:
+@pytest.fixture
+async def database(database_url: str | None, tmp_path: Path) -> AsyncIterator[Database]:
+    settings = SharedSettings(data_dir=tmp_path, database_url=database_url and SecretStr(database_url))
+    opened = open_database(settings, "ledger")
+    async with opened.engine.begin() as connection:
+        if not opened.sqlite:
+            await connection.execute(text("CREATE SCHEMA ledger"))
         await connection.run_sync(METADATA.create_all)
-    try:
-        yield Database(engine, "ledger")
-    finally:
-        await engine.dispose()
+    yield opened
+    await opened.close()
 
 
 def tick(symbol: str, seq: int, epoch: str = "e1") -> bytes:
@@ -119,78 +122,104 @@ async def until_lag_is_zero(kafka: Kafka) -> None:
 SYMBOLS = ("AAPL", "IBM", "MSFT", "GOOG", "FB")
 
 
-async def test_each_record_is_stored_once_over_restarts_and_failures(tmp_path: Path) -> None:
-    async with embedded_kafka() as kafka, sqlite(tmp_path) as database:
-        ledger = Ledger()
-        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, ledger)
-        await reader.start()
-        await publish(kafka, SYMBOLS, 1, 300)
-        await until_seen(database, SYMBOLS, 300)
-        ledger.fail_next = OSError("the disk was away")
-        await publish(kafka, SYMBOLS, 301, 400)
-        await until_seen(database, SYMBOLS, 400)
-        await publish(kafka, SYMBOLS, 395, 420)  # repeats, as after a crash of the writer
-        await until_seen(database, SYMBOLS, 420)
-        await reader.stop()
-        await publish(kafka, SYMBOLS, 421, 500)
-        again = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
-        await again.start()
-        await until_seen(database, SYMBOLS, 500)
-        await again.stop()
-        assert await seen(database) == {symbol: list(range(1, 501)) for symbol in SYMBOLS}
-        async with database.reading() as session:
-            assert {
-                position.seq
-                for position in (await positions.worked_through(session, CHECKPOINTS, ALERTS.name)).values()
-            } == {500}
+async def test_each_record_is_stored_once_over_failures_and_repeats(kafka_cluster: Kafka, database: Database) -> None:
+    kafka = kafka_cluster
+    ledger = Ledger()
+    reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, ledger)
+    await reader.start()
+    await publish(kafka, SYMBOLS, 1, 300)
+    await until_seen(database, SYMBOLS, 300)
+    ledger.fail_next = OSError("the disk was away")
+    await publish(kafka, SYMBOLS, 301, 400)
+    await until_seen(database, SYMBOLS, 400)
+    await publish(kafka, SYMBOLS, 395, 420)  # repeats, as after a crash of the writer
+    await until_seen(database, SYMBOLS, 420)
+    await reader.stop()
+    assert await seen(database) == {symbol: list(range(1, 421)) for symbol in SYMBOLS}
+    async with database.reading() as session:
+        through = await positions.worked_through(session, CHECKPOINTS, ALERTS.name)
+    assert {position.seq for position in through.values()} == {420}
 
 
-async def test_lag_tells_readiness_and_progress(tmp_path: Path) -> None:
-    async with embedded_kafka() as kafka, sqlite(tmp_path) as database:
-        assert set((await kafka.lag(ALERTS)).values()) == {None}
+async def test_lag_tells_readiness_and_progress(kafka_cluster: Kafka, database: Database) -> None:
+    kafka = kafka_cluster
+    assert set((await kafka.lag(ALERTS)).values()) == {None}
+    reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
+    await reader.start()
+    await until_lag_is_zero(kafka)
+    await publish(kafka, SYMBOLS, 1, 50)
+    assert sum(lag or 0 for lag in (await kafka.lag(ALERTS)).values()) > 0
+    await until_lag_is_zero(kafka)
+    assert await seen(database) == {symbol: list(range(1, 51)) for symbol in SYMBOLS}
+    await reader.stop()
+
+
+async def test_a_new_log_is_read_from_its_beginning_and_repeats_are_dropped(database: Database) -> None:
+    for first, last in ((1, 120), (100, 250)):
+        async with embedded_kafka() as kafka:  # a fresh broker: offsets restart
+            reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
+            await reader.start()
+            await publish(kafka, ("AAPL",), first, last)
+            await until_seen(database, ("AAPL",), last)
+            await reader.stop()
+    assert await seen(database) == {"AAPL": list(range(1, 251))}
+
+
+async def test_an_unreadable_record_is_parked_with_its_reason(kafka_cluster: Kafka, database: Database) -> None:
+    kafka = kafka_cluster
+    reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
+    await reader.start()
+    producer = await kafka.producer()
+    where = partition_of("AAPL", kafka.partitions(TICKS))
+    for value in (tick("AAPL", 1), b'{"type":"stock_price_update"', b"\xff", tick("AAPL", 2)):
+        await producer.send_and_wait(TICKS.name, value, partition=where)
+    await producer.stop()
+    await until_seen(database, ("AAPL",), 2)
+    assert await seen(database) == {"AAPL": [1, 2]}
+    dead = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest")
+    dead.assign([TopicPartition(TICKS.dead, 0)])
+    await dead.start()
+    letters = [await asyncio.wait_for(dead.getone(), 5) for _ in range(2)]
+    await dead.stop()
+    await reader.stop()
+    assert [letter.value for letter in letters] == [b'{"type":"stock_price_update"', b"\xff"]
+    assert all(dict(letter.headers)["reason"] for letter in letters)
+
+
+async def test_a_topic_that_is_nearly_all_bad_ends_the_reader(database: Database) -> None:
+    async with embedded_kafka() as kafka:
         reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
         await reader.start()
-        await until_lag_is_zero(kafka)
-        await publish(kafka, SYMBOLS, 1, 50)
-        assert sum(lag or 0 for lag in (await kafka.lag(ALERTS)).values()) > 0
-        await until_lag_is_zero(kafka)
-        assert await seen(database) == {symbol: list(range(1, 51)) for symbol in SYMBOLS}
-        await reader.stop()
-
-
-async def test_a_new_log_is_read_from_its_beginning_and_repeats_are_dropped(tmp_path: Path) -> None:
-    async with sqlite(tmp_path) as database:
-        for first, last in ((1, 120), (100, 250)):
-            async with embedded_kafka() as kafka:  # a fresh broker: offsets restart
-                reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
-                await reader.start()
-                await publish(kafka, ("AAPL",), first, last)
-                await until_seen(database, ("AAPL",), last)
-                await reader.stop()
-        assert await seen(database) == {"AAPL": list(range(1, 251))}
-
-
-async def test_an_unreadable_record_is_parked_with_its_reason(tmp_path: Path) -> None:
-    async with embedded_kafka() as kafka, sqlite(tmp_path) as database:
-        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
-        await reader.start()
-        producer = await kafka.producer()
-        where = partition_of("AAPL", kafka.partitions(TICKS))
-        for value in (tick("AAPL", 1), b'{"type":"stock_price_update"', b"\xff", tick("AAPL", 2)):
-            await producer.send_and_wait(TICKS.name, value, partition=where)
+        producer = await kafka.producer(bulk=True)
+        for _ in range(400):
+            await producer.send(TICKS.name, b"not JSON", partition=0)
         await producer.stop()
-        await until_seen(database, ("AAPL",), 2)
-        assert await seen(database) == {"AAPL": [1, 2]}
-        from aiokafka import AIOKafkaConsumer, TopicPartition
-
-        dead = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest")
-        dead.assign([TopicPartition(TICKS.dead, 0)])
-        await dead.start()
-        letters = [await asyncio.wait_for(dead.getone(), 5) for _ in range(2)]
-        await dead.stop()
+        with pytest.raises(Unreadable):
+            await asyncio.wait_for(reader.failed, 10)
         await reader.stop()
-        assert [letter.value for letter in letters] == [b'{"type":"stock_price_update"', b"\xff"]
-        assert all(dict(letter.headers)["reason"] for letter in letters)
+
+
+@pytest.mark.apache_kafka
+async def test_two_members_share_the_partitions_and_one_goes_on_alone(
+    empty_apache_kafka: KafkaServer, database: Database
+) -> None:
+    kafka = await connect(empty_apache_kafka.bootstrap, 30)
+    symbols = [f"S{number}" for number in range(40)]
+    one, two = (StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger()) for _ in range(2))
+    await one.start()
+    await two.start()
+    async with asyncio.timeout(30):
+        while not (one.owned and two.owned and len(one.owned | two.owned) == kafka.partitions(TICKS)):  # noqa: ASYNC110 (Kafka tells nobody)
+            await asyncio.sleep(0.1)
+    assert not one.owned & two.owned
+    await publish(kafka, symbols, 1, 100)
+    await until_seen(database, symbols, 100)
+    await one.stop()
+    await publish(kafka, symbols, 101, 150)
+    await until_seen(database, symbols, 150)
+    await two.stop()
+    await kafka.close()
+    assert await seen(database) == {symbol: list(range(1, 151)) for symbol in symbols}
 
 
 async def store_under(database: Database, claim: positions.Checkpoint) -> None:
@@ -199,18 +228,32 @@ async def store_under(database: Database, claim: positions.Checkpoint) -> None:
         await positions.save(session, CHECKPOINTS, claim, 10, {})
 
 
-async def test_an_old_claim_cannot_save(tmp_path: Path) -> None:
-    async with sqlite(tmp_path) as database:
+async def test_an_old_claim_cannot_save(database: Database) -> None:
+    async with database.transaction() as session:
+        old = await positions.load(session, CHECKPOINTS, "r", 0, "log")
+    async with database.transaction() as session:
+        new = await positions.load(session, CHECKPOINTS, "r", 0, "log")
+    with pytest.raises(Fenced):
+        await store_under(database, old)
+    assert await seen(database) == {}
+    async with database.transaction() as session:
+        await positions.save(session, CHECKPOINTS, new, 10, {"A": SymbolState("e", 1, b"x")})
+    async with database.transaction() as session:
+        loaded = await positions.load(session, CHECKPOINTS, "r", 0, "log")
+    assert loaded.next_offset == 10
+    assert loaded.symbols == {"A": SymbolState("e", 1, b"x")}
+
+
+async def test_another_number_of_partitions_keeps_every_state(database: Database) -> None:
+    states = {symbol: SymbolState("e", 1, symbol.encode()) for symbol in SYMBOLS}
+    async with database.transaction() as session:
+        loaded = await positions.load(session, CHECKPOINTS, "r", 0, "log")
+        await positions.save(session, CHECKPOINTS, loaded, 1, states)
+        await positions.repartition(session, CHECKPOINTS, "r", 4)
+    found: dict[str, SymbolState] = {}
+    for partition in range(4):
         async with database.transaction() as session:
-            old = await positions.load(session, CHECKPOINTS, "r", 0, "log")
-        async with database.transaction() as session:
-            new = await positions.load(session, CHECKPOINTS, "r", 0, "log")
-        with pytest.raises(Fenced):
-            await store_under(database, old)
-        assert await seen(database) == {}
-        async with database.transaction() as session:
-            await positions.save(session, CHECKPOINTS, new, 10, {"A": SymbolState("e", 1, b"x")})
-        async with database.transaction() as session:
-            loaded = await positions.load(session, CHECKPOINTS, "r", 0, "log")
-        assert loaded.next_offset == 10
-        assert loaded.symbols == {"A": SymbolState("e", 1, b"x")}
+            loaded = await positions.load(session, CHECKPOINTS, "r", partition, "log")
+        assert all(partition_of(symbol, 4) == partition for symbol in loaded.symbols)
+        found |= loaded.symbols
+    assert found == states
