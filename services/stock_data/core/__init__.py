@@ -1,1 +1,1 @@
-"""."""
+"""Pure decisions of the entrance: no I/O, no clock."""
