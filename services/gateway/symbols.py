@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from services.gateway.backends import StockData
@@ -23,15 +23,6 @@ class Symbols:
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
 
-    @property
-    def known(self) -> frozenset[str]:
-        """The symbols as last fetched."""
-        return self._known
-
-    def learn(self, symbols: Sequence[str]) -> None:
-        """Adds symbols that were seen to exist."""
-        self._known = self._known.union(symbols)
-
     async def resolve(self, text: str) -> str:
         """The symbol for `text` (or a company name), any case. Raises NotFound (`unknown_symbol`), Unavailable."""
         found = resolve(text, self._known) if len(text) <= _MOST_CHARACTERS else None
@@ -47,5 +38,5 @@ class Symbols:
         async with self._fetching:
             if self._fetched_at >= asked_at or asked_at - self._fetched_at < _REFETCH_S:
                 return
-            self.learn([each.ticker for each in await self._stock_data.tickers()])
+            self._known = self._known.union(each.ticker for each in await self._stock_data.tickers())
             self._fetched_at = self._monotonic()

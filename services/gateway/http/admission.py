@@ -76,10 +76,10 @@ class Admission:
         return bool(name) and any(_matches(name, allowed) for allowed in self.settings.hosts)
 
     def _scheme(self, scope: Scope, headers: Headers) -> str:
-        scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+        scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
         if scope.get("client") and self._is_trusted(scope["client"][0]):
             scheme = (headers.get("x-forwarded-proto") or scheme).split(",")[-1].strip().lower()
-        return str(scheme)
+        return scheme
 
     def _is_trusted(self, address: str) -> bool:
         return _is_address(address) and any(_plain(address) in each for each in self.settings.trusted_proxies)

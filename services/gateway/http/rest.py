@@ -1,35 +1,68 @@
 """All of REST as one ASGI application, with the middleware around it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
-from starlette.websockets import WebSocket
 
+from services.gateway.backends import Prediction, StockData, Users
+from services.gateway.config import Settings
+from services.gateway.http.accounts import Accounts
 from services.gateway.http.admission import Admission
+from services.gateway.http.alerts import Alerts
+from services.gateway.http.callers import Callers
+from services.gateway.http.health import Check, Health
 from services.gateway.http.middleware import Edge, Gate
+from services.gateway.http.notifications import Notifications
+from services.gateway.http.predictions import Predictions
+from services.gateway.http.stocks import Stocks
 from services.gateway.replies import INTERNAL, from_starlette, problem
-from services.shared.errors import NotFound, TickroomError
+from services.gateway.symbols import Symbols
+from services.gateway.tokens import Verifier
+from services.shared.errors import TickroomError
 from services.shared.telemetry import request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What REST needs of the rest of the gateway. checks: what `/health/ready` asks, by name."""
+
+    settings: Settings
+    admission: Admission
+    verifier: Verifier
+    symbols: Symbols
+    stock_data: StockData
+    prediction: Prediction
+    users: Users
+    checks: Mapping[str, Check]
+
+
+def rest_routes(desk: Desk) -> list[BaseRoute]:
+    """Every REST path."""
+    callers = Callers(desk.verifier, anonymous=desk.settings.anonymous_market_data)
+    return [
+        *Accounts(desk.users, callers, desk.admission).routes(),
+        *Stocks(desk.stock_data, callers).routes(),
+        *Predictions(desk.prediction, desk.symbols, callers).routes(),
+        *Alerts(desk.users, desk.symbols, callers).routes(),
+        *Notifications(desk.users, callers).routes(),
+        *Health(desk.checks, details=desk.settings.open).routes(),
+    ]
 
 
 def application(routes: Sequence[BaseRoute], admission: Admission) -> ASGIApp:
     """`routes` (REST and WebSocket) behind the gate, with every error answered as a problem."""
     app = Starlette(
-        routes=[*routes, WebSocketRoute("/{path:path}", _nowhere)],
+        routes=routes,
         exception_handlers={TickroomError: _ours, HTTPException: _of_the_router, Exception: _unexpected},
     )
     app.router.redirect_slashes = False  # a path with a slash too many is unknown, as the contract names paths
     return Edge(Gate(app, admission))
-
-
-async def _nowhere(_socket: WebSocket) -> None:
-    """A handshake for a path that nobody has: an HTTP 404, where the router alone would answer 403."""
-    raise NotFound("there is nothing here", code="unknown_path")
 
 
 async def _ours(connection: HTTPConnection, error: Exception) -> Response:

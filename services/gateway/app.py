@@ -1,0 +1,110 @@
+"""The front door put together: REST and WebSocket rooms on one port, fed by Kafka, backed by three rooms over gRPC."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+
+from aiokafka.errors import KafkaError
+from starlette.types import ASGIApp
+
+from services.gateway.backends import LatestEvent
+from services.gateway.clients import GrpcPrediction, GrpcStockData, GrpcUsers
+from services.gateway.config import Settings
+from services.gateway.core.hall import Hall
+from services.gateway.fanout import Fanout, Remembered
+from services.gateway.http.admission import Admission
+from services.gateway.http.health import Check
+from services.gateway.http.rest import Desk, application, rest_routes
+from services.gateway.server import HttpServer
+from services.gateway.sockets import Door, websocket_routes
+from services.gateway.symbols import Symbols
+from services.gateway.tokens import Verifier
+from services.shared.errors import StartFailed
+from services.shared.kafka import Kafka
+from services.shared.topics import TICKS
+
+
+class Gateway:
+    """Owns nothing that outlives it. url: where it listens, known once `started`."""
+
+    def __init__(self, settings: Settings, kafka: Kafka) -> None:
+        self.started = asyncio.Event()
+        self.url = ""
+        self._settings = settings
+        self._kafka = kafka
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serves until `stop`: first the sockets close, then the reader ends, then the channels. Raises StartFailed."""
+        async with AsyncExitStack() as house:
+            app = await self._furnish(house)
+            settings = self._settings
+            server = HttpServer(
+                app, host=settings.host, port=settings.port, max_message_bytes=settings.max_message_bytes
+            )
+            telling = asyncio.create_task(self._tell(server))
+            try:
+                await server.run(stop)
+            finally:
+                telling.cancel()
+
+    async def _tell(self, server: HttpServer) -> None:
+        await server.started.wait()
+        self.url = server.url
+        self.started.set()
+
+    async def _furnish(self, house: AsyncExitStack) -> ASGIApp:
+        """Opens what the door needs; none of the rooms behind has to be there yet."""
+        settings, kafka = self._settings, self._kafka
+        token = None if settings.internal_token is None else settings.internal_token.get_secret_value()
+        stock_data = GrpcStockData(settings.stock_data_address, token)
+        house.push_async_callback(stock_data.close)
+        prediction = GrpcPrediction(settings.prediction_address, token)
+        house.push_async_callback(prediction.close)
+        users = GrpcUsers(settings.users_address, token)
+        house.push_async_callback(users.close)
+
+        hall = Hall()
+        fanout = Fanout(kafka, hall, prices=_events(stock_data.latest), signals=_events(prediction.latest_signals))
+        house.push_async_callback(fanout.stop)
+        try:
+            await fanout.start()
+        except KafkaError as error:
+            raise StartFailed(f"KAFKA_BOOTSTRAP_SERVERS: can't read from {kafka.bootstrap}: {error}") from None
+
+        symbols, verifier, admission = Symbols(stock_data), Verifier(users), Admission(settings)
+        desk = Desk(
+            settings=settings,
+            admission=admission,
+            verifier=verifier,
+            symbols=symbols,
+            stock_data=stock_data,
+            prediction=prediction,
+            users=users,
+            checks={
+                "kafka": _answers(kafka),
+                "stock_data": stock_data.healthy,
+                "prediction": prediction.healthy,
+                "users": users.healthy,
+            },
+        )
+        door = Door(settings=settings, hall=hall, symbols=symbols, verifier=verifier, users=users)
+        return application([*rest_routes(desk), *websocket_routes(door)], admission)
+
+
+def build(settings: Settings, kafka: Kafka) -> Gateway:
+    return Gateway(settings, kafka)
+
+
+def _events(latest: Callable[[], Awaitable[Sequence[LatestEvent]]]) -> Remembered:
+    async def ask() -> Sequence[bytes]:
+        return [each.event for each in await latest()]
+
+    return ask
+
+
+def _answers(kafka: Kafka) -> Check:
+    async def check() -> bool:
+        await kafka.ends(TICKS)
+        return True
+
+    return check

@@ -1,0 +1,262 @@
+"""Hand-written rooms behind the door, and a client that talks to the real ASGI application in front of them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from services.gateway.backends import (
+    Alert,
+    AlertPage,
+    AlertWish,
+    Bar,
+    Forecast,
+    History,
+    HistoryQuestion,
+    Keys,
+    LatestEvent,
+    Login,
+    ModelMetrics,
+    ModelStatus,
+    NotificationPage,
+    Profile,
+    StoredNotification,
+    Ticker,
+)
+from services.gateway.config import Settings
+from services.gateway.http.admission import Admission
+from services.gateway.http.health import Check
+from services.gateway.http.rest import Desk, application, rest_routes
+from services.gateway.symbols import Symbols
+from services.gateway.tokens import Verifier
+from services.shared.errors import Conflict, NotFound, Unauthenticated
+from services.shared.events import AlertTriggered, encode
+
+BASE = "http://localhost:8000"
+TIME = "2012-06-01T20:00:00.000000Z"
+
+
+class FakeStockData:
+    """Knows AAPL and IBM. `fails`: raised by every call."""
+
+    def __init__(self) -> None:
+        self.fails: Exception | None = None
+        self.asked: list[HistoryQuestion] = []
+        self.tickers_asked = 0
+
+    async def history(self, question: HistoryQuestion) -> History:
+        self._check()
+        self.asked.append(question)
+        bar = Bar("2012-06-01", "2012-06-01T13:30:00.000000Z", 569.16, 572.65, 560.52, 560.99, 18606700.0, "replay")
+        return History("AAPL", [bar], "next" if question.limit == 1 else "")
+
+    async def latest(self, symbols: Sequence[str] = ()) -> Sequence[LatestEvent]:
+        self._check()
+        return []
+
+    async def tickers(self) -> Sequence[Ticker]:
+        self._check()
+        self.tickers_asked += 1
+        return [Ticker("AAPL", "Technology", 250, "2012-01-03", "2012-06-01"), Ticker("IBM", "", 0, "", "")]
+
+    async def healthy(self) -> bool:
+        return self.fails is None
+
+    def _check(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+
+class FakePrediction:
+    """`model_loaded`: is there a model?"""
+
+    def __init__(self) -> None:
+        self.fails: Exception | None = None
+        self.model_loaded = True
+
+    async def predict(self, ticker: str, horizon: str) -> Forecast:
+        if self.fails is not None:
+            raise self.fails
+        return Forecast(ticker, 226.01, 224.15, 0.88, "bearish", "2025-08-21T13:08:46.123456Z", "1d", "lightgbm")
+
+    async def latest_signals(self, symbols: Sequence[str] = ()) -> Sequence[LatestEvent]:
+        return []
+
+    async def model_status(self, ticker: str) -> ModelStatus:
+        metrics = ModelMetrics(0.0119, 0.0162, 0.19, 185, 47) if self.model_loaded else None
+        return ModelStatus(ticker, self.model_loaded, self.model_loaded, "lightgbm", metrics)
+
+    async def healthy(self) -> bool:
+        return True
+
+
+@dataclass
+class FakeUsers:
+    """One person can log in: ada@example.org, `correct horse`. Signs tokens with `key` under `kid`."""
+
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    kid: str = "k1"
+    keys_asked: int = 0
+    fails: Exception | None = None
+    wishes: list[tuple[str, AlertWish]] = field(default_factory=list)
+    clients: list[str] = field(default_factory=list)
+    stored: dict[str, Alert] = field(default_factory=dict)
+    acked: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
+
+    def token(self, user_id: str = "u1", *, headers: Mapping[str, Any] | None = None, **changes: Any) -> str:
+        """A good token; `changes` replaces claims, None leaves one out."""
+        claims: dict[str, Any] = {
+            "sub": user_id,
+            "iss": "tickroom",
+            "aud": "tickroom",
+            "exp": int(time.time()) + 900,
+            "version": 1,
+        }
+        claims = {name: value for name, value in (claims | changes).items() if value is not None}
+        return jwt.encode(claims, self.key, "EdDSA", headers={"kid": self.kid} | dict(headers or {}))
+
+    async def register(self, name: str, email: str, password: str, client: str) -> Login:
+        self._check()
+        self.clients.append(client)
+        if email == "taken@example.org":
+            raise Conflict("this address has an account already", code="email_taken")
+        return Login("u1", name, email, "access", 900, "refresh")
+
+    async def login(self, email: str, password: str, client: str) -> Login:
+        self._check()
+        self.clients.append(client)
+        if (email, password) != ("ada@example.org", "correct horse"):
+            raise Unauthenticated("wrong address or password", code="wrong_credentials")
+        return Login("u1", "Ada", email, self.token(), 900, "refresh")
+
+    async def verify(self, access_token: str) -> str:
+        self._check()
+        return "u1"
+
+    async def keys(self) -> Keys:
+        self._check()
+        self.keys_asked += 1
+        raw = self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return Keys({self.kid: raw}, "tickroom", "tickroom")
+
+    async def profile(self, user_id: str) -> Profile:
+        self._check()
+        return Profile(user_id, "Ada", "ada@example.org", TIME, '{"theme":"dark"}')
+
+    async def create_alert(self, user_id: str, wish: AlertWish) -> Alert:
+        self._check()
+        self.wishes.append((user_id, wish))
+        made = Alert(
+            "a1",
+            1,
+            "active",
+            wish.symbol,
+            wish.conditions,
+            wish.trigger,
+            wish.cooldown_s,
+            wish.hysteresis_pct,
+            wish.expires_at,
+            wish.message,
+            wish.channels,
+        )
+        self.stored[made.id] = made
+        return made
+
+    async def alerts(self, user_id: str, limit: int, page_token: str) -> AlertPage:
+        self._check()
+        return AlertPage(list(self.stored.values()), "more" if limit == 1 else "")
+
+    async def alert(self, user_id: str, alert_id: str) -> Alert:
+        if alert_id not in self.stored:
+            raise NotFound("there is no such alert", code="unknown_alert")
+        return self.stored[alert_id]
+
+    async def delete_alert(self, user_id: str, alert_id: str) -> None:
+        await self.alert(user_id, alert_id)
+        del self.stored[alert_id]
+
+    async def notifications(self, user_id: str, *, unread_only: bool, limit: int, page_token: str) -> NotificationPage:
+        event = AlertTriggered(
+            id="n1",
+            alert_id="a1",
+            symbol="AAPL",
+            condition="crossing_up",
+            threshold=150.0,
+            price=151.75,
+            message="AAPL rose to 151.75",
+            timestamp="2012-06-01T20:00:00Z",
+            user_id=user_id,
+            rule_version=1,
+            epoch="e",
+            seq=7,
+            previous_price=149.0,
+        )
+        found = [StoredNotification("n1", encode(event), False), StoredNotification("n0", encode(event), True)]
+        return NotificationPage([each for each in found if not (unread_only and each.read)], "")
+
+    async def ack_notifications(self, user_id: str, ids: Sequence[str], up_to: str = "") -> int:
+        self.acked.append((user_id, tuple(ids), up_to))
+        return 1
+
+    async def healthy(self) -> bool:
+        return self.fails is None
+
+    def _check(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+
+async def _yes() -> bool:
+    return True
+
+
+class Front:
+    """The whole HTTP side on fakes; ask by `client()`. settings: named as in the environment, in lower case."""
+
+    def __init__(
+        self, routes: Sequence[BaseRoute] = (), checks: Mapping[str, Check] | None = None, **settings: Any
+    ) -> None:
+        self.stock_data = FakeStockData()
+        self.prediction = FakePrediction()
+        self.users = FakeUsers()
+        self.settings = Settings(_env_file=None, **settings)
+        desk = Desk(
+            settings=self.settings,
+            admission=Admission(self.settings),
+            verifier=Verifier(self.users),
+            symbols=Symbols(self.stock_data),
+            stock_data=self.stock_data,
+            prediction=self.prediction,
+            users=self.users,
+            checks={"kafka": _yes} if checks is None else checks,
+        )
+        self.app: ASGIApp = application([*rest_routes(desk), *routes], desk.admission)
+
+    def client(self, *, signed_in: bool = False, base: str = BASE, peer: str = "127.0.0.1") -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {self.users.token()}"} if signed_in else {}
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 50_000))
+        return httpx.AsyncClient(transport=transport, base_url=base, headers=headers)
+
+
+PROBLEM_KEYS = {"type", "title", "status", "detail", "instance", "code", "request_id", "errors"}
+
+
+def problem_of(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
+    """The problem in `answer`, after checking what every problem must be."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body.keys() == PROBLEM_KEYS
+    assert body["status"] == status
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert "Traceback" not in answer.text
+    if code is not None:
+        assert body["code"] == code
+    return body

@@ -1,0 +1,191 @@
+"""Alert rules and notifications of one person."""
+
+from typing import Any
+
+import pytest
+
+from services.gateway.backends import Condition
+from services.shared.errors import Conflict
+from tests.unit.gateway.http_fakes import Front, problem_of
+
+UP = {"type": "crossing_up", "threshold": 150.0}
+RULE = {"symbol": "AAPL", "conditions": [UP]}
+KEYS = [
+    "id",
+    "version",
+    "status",
+    "symbol",
+    "conditions",
+    "trigger",
+    "cooldown_s",
+    "hysteresis_pct",
+    "expires_at",
+    "message",
+    "channels",
+]
+
+
+async def test_a_rule_is_created_with_defaults_and_shown_as_sent() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        answer = await client.post("/api/v1/alerts", json=RULE)
+    assert answer.status_code == 201
+    assert answer.headers["location"] == "/api/v1/alerts/a1"
+    assert list(answer.json()) == KEYS
+    assert answer.json() == {
+        "id": "a1",
+        "version": 1,
+        "status": "active",
+        "symbol": "AAPL",
+        "conditions": [UP],
+        "trigger": "once",
+        "cooldown_s": 0,
+        "hysteresis_pct": 0,
+        "expires_at": None,
+        "message": None,
+        "channels": ["websocket"],
+    }
+    assert front.users.wishes[0][0] == "u1"
+
+
+async def test_every_field_reaches_the_room_behind() -> None:
+    front = Front()
+    rule = {
+        "symbol": "apple",
+        "condition": {"type": "less_than", "threshold": 100},
+        "trigger": "every_time",
+        "cooldown_s": 60,
+        "hysteresis_pct": 0.5,
+        "expires_at": "2030-01-31T18:00:00+02:00",
+        "message": "sell! 💥",
+        "channels": ["websocket"],
+    }
+    async with front.client(signed_in=True) as client:
+        answer = await client.post("/api/v1/alerts", json=rule, headers={"Idempotency-Key": "once-only"})
+    _, wish = front.users.wishes[0]
+    assert wish.symbol == "AAPL"
+    assert wish.conditions == [Condition("less_than", 100.0)]
+    assert (wish.trigger, wish.cooldown_s, wish.hysteresis_pct) == ("every_time", 60, 0.5)
+    assert (wish.expires_at, wish.message) == ("2030-01-31T16:00:00.000000Z", "sell! 💥")
+    assert wish.idempotency_key == "once-only"
+    assert answer.json()["expires_at"] == "2030-01-31T16:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"symbol": 1}, "symbol"),
+        ({"conditions": []}, "conditions"),
+        ({"conditions": [UP] * 6}, "conditions"),
+        ({"conditions": [{"type": "crossing_up", "threshold": "150"}]}, "conditions.0.threshold"),
+        ({"conditions": [{"type": "crossing_up", "threshold": True}]}, "conditions.0.threshold"),
+        ({"conditions": [{"type": "crossing_up", "threshold": -1}]}, "conditions.0.threshold"),
+        ({"conditions": [{"type": "crossing_up", "threshold": 1e300}]}, "conditions.0.threshold"),
+        ({"conditions": [{"type": "crossing_up", "treshold": 150}]}, "conditions.0.treshold"),
+        ({"conditions": [{"threshold": 150}]}, "conditions.0.type"),
+        ({"condition": UP}, "body"),
+        ({"cooldown_s": 1.5}, "cooldown_s"),
+        ({"cooldown_s": 10**30}, "cooldown_s"),
+        ({"hysteresis_pct": 101}, "hysteresis_pct"),
+        ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"expires_at": "2030-01-31T16:00:00"}, "expires_at"),
+        ({"expires_at": "0001-01-01T00:00:00+14:00"}, "expires_at"),
+        ({"message": "a\x00b"}, "message"),
+        ({"mesage": "typo"}, "mesage"),
+    ],
+)
+async def test_a_wrong_rule_is_refused_with_the_field_named(change: dict[str, Any], field: str) -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        body = problem_of(await client.post("/api/v1/alerts", json=RULE | change), 422, "invalid")
+    assert [each["loc"] for each in body["errors"]] == [field]
+    assert front.users.wishes == []
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 400])
+async def test_absurd_numbers_are_422(number: str) -> None:
+    raw = f'{{"symbol":"AAPL","conditions":[{{"type":"crossing_up","threshold":{number}}}]}}'
+    async with Front().client(signed_in=True) as client:
+        answer = await client.post("/api/v1/alerts", content=raw, headers={"Content-Type": "application/json"})
+    problem_of(answer, 422, "invalid")
+
+
+async def test_unknown_symbols_and_reused_keys_are_told_apart() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        problem_of(await client.post("/api/v1/alerts", json=RULE | {"symbol": "NOPE"}), 404, "unknown_symbol")
+        front.users.fails = Conflict("the key was used for another rule", code="idempotency_key_reused")
+        problem_of(await client.post("/api/v1/alerts", json=RULE), 409, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "é"])
+async def test_a_bad_idempotency_key_is_refused(key: str) -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        answer = await client.post("/api/v1/alerts", json=RULE, headers=[(b"Idempotency-Key", key.encode("latin-1"))])
+    problem_of(answer, 422)
+    assert front.users.wishes == []
+
+
+async def test_rules_are_listed_read_and_deleted() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        made = (await client.post("/api/v1/alerts", json=RULE)).json()
+        assert (await client.get("/api/v1/alerts")).json() == {"items": [made], "next_page_token": None}
+        assert (await client.get("/api/v1/alerts?limit=1")).json()["next_page_token"] == "more"
+        assert (await client.get("/api/v1/alerts/a1")).json() == made
+        deleted = await client.delete("/api/v1/alerts/a1")
+        assert (deleted.status_code, deleted.content) == (204, b"")
+        problem_of(await client.get("/api/v1/alerts/a1"), 404)
+        problem_of(await client.delete("/api/v1/alerts/a1"), 404)
+        problem_of(await client.get("/api/v1/alerts/%00"), 404)
+        problem_of(await client.get("/api/v1/alerts?limit=-1"), 422)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/alerts"),
+        ("GET", "/api/v1/alerts"),
+        ("GET", "/api/v1/alerts/a1"),
+        ("DELETE", "/api/v1/alerts/a1"),
+        ("GET", "/api/v1/notifications"),
+        ("POST", "/api/v1/notifications/read"),
+        ("POST", "/api/v1/notifications/n1/read"),
+    ],
+)
+async def test_alerts_and_notifications_always_need_their_owner(method: str, path: str) -> None:
+    async with Front(auth_mode="open").client() as client:
+        problem_of(await client.request(method, path, json=RULE), 401, "token_missing")
+
+
+async def test_notifications_are_the_pushed_objects_plus_read() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        items = (await client.get("/api/v1/notifications")).json()["items"]
+        unread = (await client.get("/api/v1/notifications?unread=true")).json()["items"]
+    assert [each["read"] for each in items] == [False, True]
+    assert unread == items[:1]
+    assert list(items[0]) == [
+        "type",
+        "id",
+        "alert_id",
+        "symbol",
+        "condition",
+        "threshold",
+        "price",
+        "message",
+        "timestamp",
+        "read",
+    ]
+
+
+async def test_notifications_are_marked_as_read() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        assert (await client.post("/api/v1/notifications/n1/read")).status_code == 204
+        body = {"notification_ids": ["n1", "n2"]}
+        assert (await client.post("/api/v1/notifications/read", json=body)).status_code == 204
+        assert (await client.post("/api/v1/notifications/read", json={"up_to": "n9"})).status_code == 204
+        problem_of(await client.post("/api/v1/notifications/read", json={}), 422)
+    assert front.users.acked == [("u1", ("n1",), ""), ("u1", ("n1", "n2"), ""), ("u1", (), "n9")]

@@ -1,0 +1,81 @@
+"""The door put together, on the embedded broker and a real port, with nobody behind it yet."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.gateway.app import Gateway, build
+from services.gateway.config import Settings
+from services.shared.embedded_kafka import embedded_kafka
+from services.shared.errors import StartFailed
+from services.shared.kafka import Kafka
+
+
+def _settings(folder: Path, port: int = 0) -> Settings:
+    return Settings(
+        _env_file=None,
+        port=port,
+        stock_data_address=f"unix:{folder}/stock_data",
+        prediction_address=f"unix:{folder}/prediction",
+        users_address=f"unix:{folder}/users",
+    )
+
+
+@asynccontextmanager
+async def _running(folder: Path, kafka: Kafka) -> AsyncIterator[Gateway]:
+    gateway, stop = build(_settings(folder), kafka), asyncio.Event()
+    running = asyncio.create_task(gateway.run(stop))
+    try:
+        await asyncio.wait_for(gateway.started.wait(), 10)
+        yield gateway
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 10)
+
+
+async def test_it_serves_before_the_rooms_behind_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with embedded_kafka() as kafka, _running(tmp_path, kafka) as gateway, httpx.AsyncClient() as client:
+        assert capsys.readouterr().out == f"listening on {gateway.url}\n"
+        assert (await client.get(f"{gateway.url}/health")).json() == {"status": "healthy"}
+        ready = await client.get(f"{gateway.url}/health/ready")
+        assert ready.status_code == 503
+        assert ready.json()["dependencies"] == {
+            "kafka": "ready",
+            "stock_data": "not_ready",
+            "prediction": "not_ready",
+            "users": "not_ready",
+        }
+        away = await client.get(f"{gateway.url}/predict/AAPL", headers={"X-Request-ID": "mine"})
+        assert (away.status_code, away.json()["code"]) == (503, "unavailable")
+        assert away.json()["request_id"] == away.headers["x-request-id"] == "mine"
+
+
+async def test_what_is_not_read_of_a_body_does_not_hold_the_answer_up(tmp_path: Path) -> None:
+    async with embedded_kafka() as kafka, _running(tmp_path, kafka) as gateway:
+        host, port = gateway.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST /api/users/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+            b"Content-Length: 1000000\r\n\r\n"
+        )
+        assert await asyncio.wait_for(reader.readline(), 5) == b"HTTP/1.1 415 Unsupported Media Type\r\n"
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
+    async with embedded_kafka() as kafka, _running(tmp_path, kafka) as gateway:
+        port = int(gateway.url.rpartition(":")[2])
+        with pytest.raises(StartFailed, match=f"PORT: {port} is taken"):
+            await build(_settings(tmp_path, port), kafka).run(asyncio.Event())
+
+
+async def test_a_stop_that_came_before_the_start_is_heard(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    async with embedded_kafka() as kafka:
+        await asyncio.wait_for(build(_settings(tmp_path), kafka).run(stop), 10)

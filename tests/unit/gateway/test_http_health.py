@@ -1,0 +1,66 @@
+"""Health, readiness and metrics."""
+
+import asyncio
+
+import pytest
+
+from tests.unit.gateway.http_fakes import Front, problem_of
+
+
+async def _yes() -> bool:
+    return True
+
+
+async def _no() -> bool:
+    return False
+
+
+async def _broken() -> bool:
+    raise OSError("unreachable")
+
+
+async def _hangs() -> bool:
+    await asyncio.Event().wait()
+    return True
+
+
+async def test_health_is_exactly_this() -> None:
+    async with Front(checks={"kafka": _no}).client() as client:
+        answer = await client.get("/health")
+        assert (answer.status_code, answer.text) == (200, '{"status":"healthy"}')
+        assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_ready_names_each_dependency() -> None:
+    async with Front(checks={"kafka": _yes, "users": _yes}).client() as client:
+        answer = await client.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "dependencies": {"kafka": "ready", "users": "ready"}}
+
+
+@pytest.mark.parametrize("check", [_no, _broken])
+async def test_one_that_is_not_ready_makes_503_with_the_same_body(check: object) -> None:
+    async with Front(checks={"kafka": _yes, "users": check}).client() as client:  # type: ignore[dict-item]
+        answer = await client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "not_ready", "dependencies": {"kafka": "ready", "users": "not_ready"}}
+
+
+async def test_one_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.http.health._CHECK_S", 0.01)
+    async with Front(checks={"kafka": _hangs}).client() as client:
+        answer = await client.get("/health/ready")
+    assert answer.json()["dependencies"] == {"kafka": "not_ready"}
+
+
+async def test_a_strict_door_keeps_details_and_metrics_for_itself() -> None:
+    async with Front(auth_mode="strict").client() as client:
+        assert (await client.get("/health/ready")).json() == {"status": "ready"}
+        problem_of(await client.get("/metrics"), 403, "metrics_elsewhere")
+
+
+async def test_metrics_are_prometheus_text() -> None:
+    async with Front().client() as client:
+        answer = await client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert "# TYPE gateway_http_requests_total counter" in answer.text
