@@ -66,7 +66,7 @@ async def main(stop: asyncio.Event) -> None:
 
 
 async def _run_all(stop: asyncio.Event, waves: Sequence[Sequence[App]]) -> None:
-    """Runs every app until `stop`, then stops wave after wave. Where one ends by itself, so do all; its error is raised."""
+    """Runs every app until `stop`, then stops wave after wave. Where one ends by itself, so do all."""
     stops = [asyncio.Event() for _ in waves]
     running = [[asyncio.create_task(app.run(ends)) for app in wave] for wave, ends in zip(waves, stops, strict=True)]
     everyone = [task for wave in running for task in wave]

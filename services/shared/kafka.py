@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
@@ -187,10 +187,10 @@ async def connect(bootstrap: str, timeout_s: float) -> Kafka:
                 raise StartFailed(
                     f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {bootstrap} (waited {timeout_s:g} s): {reason}"
                 ) from None
-            if not said:
+            if not said and not isinstance(error, UnknownTopicOrPartitionError):
                 _log.info("waiting for Kafka at %s (%g s at most)", bootstrap, timeout_s)
                 said = True
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.2)
 
 
 async def _prepare(admin: AIOKafkaAdminClient, bootstrap: str) -> Kafka:
@@ -206,6 +206,8 @@ async def _prepare(admin: AIOKafkaAdminClient, bootstrap: str) -> Kafka:
                     continue  # another service was faster
     described = await admin.describe_topics([topic.name for topic in TOPICS])
     counts = {found["topic"]: len(found["partitions"]) for found in described}
+    if not all(counts.get(topic.name) for topic in TOPICS):
+        raise UnknownTopicOrPartitionError("its topics were just created")  # the caller asks again
     return Kafka(bootstrap=bootstrap, embedded=False, log_id=str(cluster["cluster_id"]), partitions=counts)
 
 

@@ -244,7 +244,7 @@ class StatefulReader:
     async def _open_until_ours(self, partition: int) -> None:
         """Loads again after a failure, with growing pauses, until it works or the partition is somebody else's."""
         pause = 0.1
-        while self._partition(partition) in self._consumer.assignment() and partition not in self._slots:
+        while self._wanted(partition):
             await asyncio.sleep(pause)
             try:
                 self._consumer.pause(self._partition(partition))
@@ -254,6 +254,10 @@ class StatefulReader:
                 self._work.forget(partition)
                 self._note_failure(error)
                 pause = min(5.0, pause * 2)
+
+    def _wanted(self, partition: int) -> bool:
+        assigned = self._partition(partition) in self._consumer.assignment()
+        return assigned and partition not in self._slots and not self.failed.done()
 
     async def _release(self, partition: int) -> None:
         slot = self._slots.get(partition)
