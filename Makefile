@@ -26,8 +26,8 @@ check: dev-venv ## style, types, import rules, and that stubs, locks and docker-
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	@echo lint-imports; $(dir $(PY))lint-imports
-	$(PY) -m services.shared.rpc.generate --check
+	$(dir $(PY))lint-imports --no-logo
+	PATH="$(dir $(PY)):$$PATH" $(PY) -m services.shared.rpc.generate --check
 	$(PY) .ci/lock.py --check
 	$(PY) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	sh -n .ci/venv
@@ -37,7 +37,7 @@ bench: dev-venv ## benchmarks: fan-out to sockets, ticks through prediction and 
 	@exec $(PY) -m tests.bench $(ARGS)
 
 proto: dev-venv ## typed gRPC stubs from proto/
-	$(PY) -m services.shared.rpc.generate
+	@PATH="$(dir $(PY)):$$PATH" $(PY) -m services.shared.rpc.generate
 
 lock: ## requirements*.lock from pyproject.toml (UPGRADE=1: newer versions)
 	@$(or $(PYTHON),python3) .ci/lock.py
