@@ -94,7 +94,7 @@ class Pressure:
             sent, acknowledged = self._sent, self._acknowledged
             try:
                 lags = await asyncio.gather(*(self._kafka.lag(reader) for reader in self._readers))
-            except KafkaError as error:
+            except (KafkaError, OSError, TimeoutError) as error:
                 _log.debug("lag of the readers is unknown: %s", error)
             else:
                 self._take(lags, acknowledged, everything=sent == acknowledged)
