@@ -40,7 +40,8 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No setting from outside: neither from the environment nor from a `.env`."""
     for name in set[str]().union(*(names(settings) for settings in SETTINGS.values())):
         monkeypatch.delenv(name, raising=False)
-    for settings in (SharedSettings, *SETTINGS.values()):
+    everyone: list[type[SharedSettings]] = [SharedSettings, *SETTINGS.values()]
+    for settings in everyone:
         monkeypatch.setitem(settings.model_config, "env_file", None)
     return monkeypatch
 
