@@ -19,6 +19,7 @@ from services.gateway.http.callers import Callers
 from services.gateway.http.health import Check, Health
 from services.gateway.http.middleware import Edge, Gate
 from services.gateway.http.notifications import Notifications
+from services.gateway.http.pages import page_routes
 from services.gateway.http.predictions import Predictions
 from services.gateway.http.stocks import Stocks
 from services.gateway.replies import INTERNAL, from_starlette, problem
@@ -52,6 +53,7 @@ def rest_routes(desk: Desk) -> list[BaseRoute]:
         *Alerts(desk.users, desk.symbols, callers).routes(),
         *Notifications(desk.users, callers).routes(),
         *Health(desk.checks, details=desk.settings.open).routes(),
+        *page_routes(),
     ]
 
 
