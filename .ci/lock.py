@@ -15,16 +15,15 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNTIME, DEV = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 
 
-def wanted() -> str:
-    """Digest of everything in pyproject.toml that decides what a lock holds."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lists = [project["requires-python"], project["dependencies"], project["optional-dependencies"]]
-    return hashlib.sha256(json.dumps(lists).encode()).hexdigest()[:16]
-
-
 def header(lock: Path) -> str:
+    """Its first line, with the digest of everything in pyproject.toml that decides what it holds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["requires-python"], project["dependencies"]]
+    if lock == DEV:
+        lists.append(project["optional-dependencies"])
+    digest = hashlib.sha256(json.dumps(lists).encode()).hexdigest()[:16]
     what = "what runs" if lock == RUNTIME else "what runs, and the tools to test and check it"
-    return f"# {what}; `make lock` wrote it from pyproject.toml, lists {wanted()}\n"
+    return f"# {what}; `make lock` wrote it from pyproject.toml, lists {digest}\n"
 
 
 def write(lock: Path, *arguments: str) -> None:

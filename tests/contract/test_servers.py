@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import asyncpg
 import psutil
@@ -89,12 +90,13 @@ async def test_apache_kafka_keeps_its_data_over_a_stop(empty_apache_kafka: Kafka
     await after.close()
 
 
-def test_a_server_ends_with_the_tests_that_started_it_however_they_end() -> None:
+def test_a_server_ends_with_the_tests_that_started_it_however_they_end(tmp_path: Path) -> None:
     script = (
         "import os, time; from tests.servers.redis import RedisServer;"
         "print(RedisServer().start().pid, flush=True); time.sleep(60)"
     )
-    tests = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # for what is left of the server then: its folder
+    tests = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
     assert tests.stdout is not None
     server = psutil.Process(int(tests.stdout.readline()))
     os.kill(tests.pid, signal.SIGKILL)
