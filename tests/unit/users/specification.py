@@ -1,4 +1,4 @@
-"""The alert engine written as its specification: every rule looks at every record, with exact fractions and no tricks."""
+"""The alert engine written as its specification: every rule looks at every record, in exact fractions, no tricks."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction

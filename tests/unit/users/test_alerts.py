@@ -1,6 +1,6 @@
 """The engine over series of hand-made records: time, epochs, splits, corrections, rules that come and go, restarts."""
 
-from services.shared.events import Bar
+from services.shared.events import Bar, Record
 from services.users.core.alerts import Alerts
 from services.users.core.rules import Rule, RuleState
 from services.users.core.symbol_alerts import Watch
@@ -16,9 +16,7 @@ def watching(*rules: Rule, before: float | None = 149.0) -> Alerts:
 
 
 def go_on(alerts: Alerts, *prices: float, start: int = 1) -> list[int]:
-    return feed(
-        alerts, [tick(seq, price) for seq, price in enumerate(prices, start=start)], first_of_epoch=False
-    )
+    return feed(alerts, [tick(seq, price) for seq, price in enumerate(prices, start=start)], first_of_epoch=False)
 
 
 def restarted(alerts: Alerts, *watches: Watch) -> Alerts:
@@ -130,25 +128,25 @@ def test_a_split_does_not_wake_a_latched_level() -> None:
 def test_the_right_price_after_a_wrong_one_fires_nothing_again() -> None:
     alerts = watching(rule(("greater_than", 150.0), id="level"), rule(("crossing_up", 150.0), id="event"))
     assert go_on(alerts, 151.0) == [1, 1]
-    fixed = [correction(2, 1, 150.5), tick(3, 150.5)]
+    fixed: list[Record] = [correction(2, 1, 150.5), tick(3, 150.5)]
     assert feed(alerts, fixed, first_of_epoch=False) == []
 
 
 def test_the_right_price_is_compared_with_the_one_before_the_wrong_one() -> None:
     alerts = watching(rule(("crossing_down", 150.0)))
     assert go_on(alerts, 151.0) == []  # wrong: it never went up
-    fixed = [correction(2, 1, 149.5), tick(3, 149.5)]
+    fixed: list[Record] = [correction(2, 1, 149.5), tick(3, 149.5)]
     assert feed(alerts, fixed, first_of_epoch=False) == []
     missed = watching(rule(("crossing_up", 150.0)))
     assert go_on(missed, 148.0) == []  # wrong: it did go up
-    assert feed(missed, [correction(2, 1, 151.0), tick(3, 151.0)], first_of_epoch=False) == [3]
+    assert feed(missed, (correction(2, 1, 151.0), tick(3, 151.0)), first_of_epoch=False) == [3]
 
 
 def test_a_cancelled_trade_cannot_arm_a_latched_rule() -> None:
     alerts = watching(rule(("greater_than", 150.0)))
     assert go_on(alerts, 151.0) == [1]
     assert go_on(alerts, 100.0, start=2) == []  # wrong: the level has not been false
-    cancelled = [correction(3, 2, None), tick(4, 151.0), tick(5, 152.0)]
+    cancelled: list[Record] = [correction(3, 2, None), tick(4, 151.0), tick(5, 152.0)]
     assert feed(alerts, cancelled, first_of_epoch=False) == []
     assert go_on(alerts, 150.0, 151.0, start=6) == [7]
 
@@ -163,7 +161,7 @@ def test_a_cancelled_trade_cannot_arm_a_rule_across_a_restart() -> None:
 def test_a_real_fall_after_a_false_alarm_arms_the_rule() -> None:
     alerts = watching(rule(("greater_than", 150.0)))
     assert go_on(alerts, 151.0) == [1]  # wrong
-    fixed = [correction(2, 1, 149.5), tick(3, 149.5), tick(4, 151.0)]
+    fixed: list[Record] = [correction(2, 1, 149.5), tick(3, 149.5), tick(4, 151.0)]
     assert feed(alerts, fixed, first_of_epoch=False) == [4]
 
 

@@ -120,9 +120,7 @@ class Both:
         self.save()
         self.engine = Alerts({"AAPL": self.engine.state("AAPL")} if self.engine.journal.moved else {})
         self.engine.journal.moved.add("AAPL")
-        self.engine.add(
-            Watch(rule, msgspec.json.decode(state, type=RuleState)) for rule, state in self.stored.values()
-        )
+        self.engine.add(Watch(rule, msgspec.json.decode(state, type=RuleState)) for rule, state in self.stored.values())
 
     def name(self) -> str:
         return f"epoch-{self.epoch}"

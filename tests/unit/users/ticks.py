@@ -18,9 +18,7 @@ def at(second: float) -> str:
     return rfc3339(START + timedelta(seconds=second))
 
 
-def tick(
-    seq: int, price: float, *, second: float | None = None, symbol: str = "AAPL", epoch: str = EPOCH
-) -> Tick:
+def tick(seq: int, price: float, *, second: float | None = None, symbol: str = "AAPL", epoch: str = EPOCH) -> Tick:
     time = at(seq if second is None else second)
     return Tick(symbol=symbol, price=price, timestamp=seconds(time), epoch=epoch, seq=seq, time=time)
 
@@ -29,9 +27,7 @@ def split(seq: int, ratio: float, *, symbol: str = "AAPL", epoch: str = EPOCH) -
     return Split(symbol=symbol, ratio=ratio, effective="2024-09-20", epoch=epoch, seq=seq, time=at(seq))
 
 
-def correction(
-    seq: int, of_seq: int, price: float | None, *, symbol: str = "AAPL", epoch: str = EPOCH
-) -> Correction:
+def correction(seq: int, of_seq: int, price: float | None, *, symbol: str = "AAPL", epoch: str = EPOCH) -> Correction:
     return Correction(symbol=symbol, of_seq=of_seq, price=price, epoch=epoch, seq=seq, time=at(seq))
 
 

@@ -1,0 +1,162 @@
+"""This room put together: the API role and the worker role, in one process or apart."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from services.shared import positions
+from services.shared.cache import Cache, open_cache
+from services.shared.database import open_database
+from services.shared.events import rfc3339
+from services.shared.kafka import Kafka
+from services.shared.positions import Position
+from services.shared.readers import StatefulReader
+from services.shared.rpc.channel import serve
+from services.shared.rpc.users_pb2_grpc import add_UsersServicer_to_server
+from services.shared.topics import ALERTS, NOTIFICATIONS, TICKS
+from services.users.accounts import Accounts
+from services.users.bell import Bell, Takings
+from services.users.clients import GrpcMarket, Market
+from services.users.config import Settings
+from services.users.intake import Intake
+from services.users.outbox import Relay
+from services.users.passwords import Passwords
+from services.users.rpc import Servicer
+from services.users.rules import Rules
+from services.users.secret import secret_key
+from services.users.tables import CHECKPOINTS
+from services.users.throttle import Throttle
+from services.users.tokens import Tokens
+from services.users.worker import AlertWork
+
+ROOM: Final = "users"
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3600
+
+
+class Office:
+    """`services.shared.process.App` of this room."""
+
+    def __init__(self, settings: Settings, kafka: Kafka) -> None:
+        self.started = asyncio.Event()
+        self._settings = settings
+        self._kafka = kafka
+        self._database = open_database(settings, ROOM)
+        self._migrated = False
+        self._migrating = asyncio.Lock()
+        self._news, self._outbox, self._takings = Bell(), Bell(), Takings()
+        # the bells reach everybody where all is one process, and then looking around is only a second string
+        alone = self._database.sqlite and settings.users_role == "all"
+        self._look_every_s = 1.0 if alone else 0.1
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async with AsyncExitStack() as office:
+            office.push_async_callback(self._database.close)
+            await self._open_database()
+            parts: list[Awaitable[Any]] = []
+            if self._settings.users_role in ("all", "worker"):
+                parts += await office.enter_async_context(self._worker())
+            if self._settings.users_role in ("all", "api"):
+                await office.enter_async_context(self._api())
+            self.started.set()
+            await _until(stop, parts)
+
+    async def worked_through(self) -> Mapping[str, Position]:
+        """The last checkpointed position of each symbol. May be called before `run`."""
+        await self._open_database()
+        async with self._database.reading() as session:
+            return await positions.worked_through(session, CHECKPOINTS, ALERTS.name)
+
+    async def _open_database(self) -> None:
+        async with self._migrating:
+            if not self._migrated:
+                await self._database.migrate()
+                self._migrated = True
+
+    @asynccontextmanager
+    async def _worker(self) -> AsyncIterator[Sequence[Awaitable[Any]]]:
+        """Watches prices, takes rules in, publishes notifications. Yields what must not end by itself."""
+        kafka, database = self._kafka, self._database
+        watched = kafka.partitions(TICKS)
+        producer = await kafka.producer()
+        relay = Relay(database, producer, kafka.partitions(NOTIFICATIONS), _timestamp, self._outbox, self._look_every_s)
+        work = AlertWork(database, watched, _timestamp, self._outbox, self._takings)
+        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, work)
+        intake = Intake(database, reader, work, watched, self._news, self._look_every_s)
+        relaying = asyncio.create_task(relay.run(), name="users outbox")
+        taking = asyncio.create_task(intake.run(), name="users intake")
+        try:
+            await reader.start()
+            yield relaying, taking, reader.failed
+        finally:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            await reader.stop()
+            await relay.stop(relaying)
+            await producer.stop()
+
+    @asynccontextmanager
+    async def _api(self) -> AsyncIterator[None]:
+        """Answers gRPC."""
+        settings = self._settings
+        token = None if settings.internal_token is None else settings.internal_token.get_secret_value()
+        cache, market = await open_cache(settings), GrpcMarket(settings.stock_data_address, token)
+        servicer = self._servicer(cache, market)
+        try:
+            async with serve(
+                settings.grpc_listen,
+                ROOM,
+                lambda server: add_UsersServicer_to_server(servicer, server),
+                token=token,
+            ):
+                yield
+        finally:
+            await market.close()
+            await cache.close()
+
+    def _servicer(self, cache: Cache, market: Market) -> Servicer:
+        settings, database = self._settings, self._database
+        previous = settings.secret_key_previous
+        accounts = Accounts(
+            database=database,
+            passwords=Passwords(),
+            tokens=Tokens(
+                secret_key(settings),
+                None if previous is None else previous.get_secret_value(),
+                settings.access_token_ttl_s,
+            ),
+            logins=Throttle(cache, "logins", settings.login_attempts_per_minute, _MINUTE_S),
+            registrations=Throttle(cache, "registrations", settings.registrations_per_hour, _HOUR_S),
+            refresh_ttl_s=settings.refresh_token_ttl_s,
+            now=_now,
+        )
+        rules = Rules(database, market, settings.alerts_per_user, _now, self._news, self._takings)
+        return Servicer(accounts, rules, database, _now)
+
+
+def build(settings: Settings, kafka: Kafka) -> Office:
+    """This room, ready to run; nothing is connected yet. Must be called inside a running event loop."""
+    return Office(settings, kafka)
+
+
+async def _until(stop: asyncio.Event, parts: Sequence[Awaitable[Any]]) -> None:
+    """Returns when `stop` is set; raises what one of `parts` ended with, if that is first."""
+    stopping = asyncio.create_task(stop.wait())
+    futures = [asyncio.ensure_future(part) for part in parts]
+    try:
+        await asyncio.wait([stopping, *futures], return_when=asyncio.FIRST_COMPLETED)
+        for future in futures:
+            if future.done():
+                future.result()
+    finally:
+        stopping.cancel()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _timestamp() -> str:
+    return rfc3339(_now())

@@ -1,0 +1,42 @@
+"""How the two roles wake one another up where they run in one process. Without it they only look a little later."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+
+class Bell:
+    """Rung when there is something to look at. Rings while nobody waits are kept, as one."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def wait(self, at_most_s: float) -> None:
+        """Returns when it rings, or after `at_most_s` seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._rung.wait(), at_most_s)
+        self._rung.clear()
+
+
+class Takings:
+    """Tells who waits for a rule that it was taken in."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Bell] = {}
+
+    @contextmanager
+    def of(self, rule_id: str) -> Iterator[Bell]:
+        """A bell that rings when this rule is taken in."""
+        bell = self._waiting[rule_id] = Bell()
+        try:
+            yield bell
+        finally:
+            del self._waiting[rule_id]
+
+    def tell(self, rule_ids: Iterable[str]) -> None:
+        for rule_id in rule_ids:
+            if (bell := self._waiting.get(rule_id)) is not None:
+                bell.ring()

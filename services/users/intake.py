@@ -1,0 +1,73 @@
+"""Takes in rules that were made, changed or deleted while prices flow, by whatever replica of the API.
+
+Each owner of symbols looks for news ten times a second, or at once when the API of its own process rings. News come in
+between two batches, under the reader's lock, and are checkpointed before the next one: from a stated position on the
+rule counts, and nobody can lose or double a price because of it.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.shared.database import Database
+from services.shared.errors import TickroomError
+from services.shared.readers import StatefulReader
+from services.shared.topics import partition_of
+from services.users.bell import Bell
+from services.users.store import watching
+from services.users.worker import AlertWork
+
+MOST_AT_ONCE: Final = 2_000
+_log = logging.getLogger("tickroom.users.intake")
+
+
+class Intake:
+    """every_s: how often to look without being rung."""
+
+    def __init__(
+        self, database: Database, reader: StatefulReader, work: AlertWork, partitions: int, bell: Bell, every_s: float
+    ) -> None:
+        self._database = database
+        self._reader = reader
+        self._work = work
+        self._count = partitions
+        self._bell = bell
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Looks until it is cancelled. A failure (the database away, the partition lost) is tried again."""
+        failing = False
+        while True:
+            await self._bell.wait(self._every_s)
+            try:
+                while await self.look():
+                    pass
+                failing = False
+            except (TickroomError, SQLAlchemyError, OSError, TimeoutError) as error:
+                if not failing:
+                    _log.warning("rules can't be taken in just now: %s", type(error).__name__)
+                failing = True
+
+    async def look(self) -> bool:
+        """Takes in what is new for the partitions that are ours. True where there may be more."""
+        async with self._database.reading() as session:
+            symbols = await watching.symbols_with_news(session)
+        by_partition: dict[int, list[str]] = {}
+        for symbol in symbols:
+            partition = partition_of(symbol, self._count)
+            if partition in self._reader.owned:
+                by_partition.setdefault(partition, []).append(symbol)
+        found = [await self._take(partition, mine) for partition, mine in by_partition.items()]
+        return MOST_AT_ONCE in found
+
+    async def _take(self, partition: int, symbols: Sequence[str]) -> int:
+        async with self._reader.exclusive(partition):
+            async with self._database.reading() as session:
+                news = await watching.news(session, symbols, MOST_AT_ONCE)
+            if news:
+                reached = {symbol: position for symbol in symbols if (position := self._reader.position(symbol))}
+                self._work.take(partition, news, reached)
+                await self._reader.checkpoint(partition)
+        return len(news)

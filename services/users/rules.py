@@ -1,0 +1,119 @@
+"""Alert rules on behalf of their users: made, listed, read, deleted."""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from services.shared.database import Database
+from services.shared.errors import Conflict, NotFound, TooMany
+from services.shared.events import rfc3339
+from services.users.bell import Bell, Takings
+from services.users.clients import Market
+from services.users.core.drafts import Asked, Draft, checked, not_yet_over
+from services.users.store import after_number, alerts, is_id, page_size
+from services.users.store.accounts import lock_account
+from services.users.store.alerts import StoredAlert
+
+WAIT_S: Final = 1.0
+_LOOK_EVERY_S: Final = 0.05  # where the owner of the symbol is another process and can't ring
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """limit: rules per user, 0 = none. news: rung for the owner of the symbol; takings: rings when it has taken in."""
+
+    database: Database
+    market: Market
+    limit: int
+    now: Callable[[], datetime]
+    news: Bell
+    takings: Takings
+
+    async def create(self, user_id: str, asked: Asked, key: str) -> StoredAlert:
+        """The rule, `active` when the owner of its symbol has it within a second, else `pending`.
+
+        key: idempotency key, empty = none; the same one with the same body answers with the same rule.
+        Raises InvalidInput, NotFound (unknown symbol or user), Conflict (`idempotency_key_reused`), TooMany (over the
+        limit), Unavailable (symbols can't be looked up).
+        """
+        draft, body_hash = checked(asked), hashlib.sha256(msgspec.json.encode(asked)).digest()
+        if key and (made := await self._made_before(user_id, key, body_hash)) is not None:
+            return made
+        symbol = await self.market.symbol(draft.symbol)
+        if draft.expires_at is not None:
+            not_yet_over(draft, await self.market.clock())
+        alert_id = str(uuid.uuid4())
+        with self.takings.of(alert_id) as taken:
+            if not await self._store(user_id, alert_id, draft, symbol, key, body_hash):
+                made = await self._made_before(user_id, key, body_hash)
+                if made is not None:
+                    return made
+            self.news.ring()
+            return await self._when_taken(user_id, alert_id, taken)
+
+    async def get(self, user_id: str, alert_id: str) -> StoredAlert:
+        """Raises NotFound, for somebody else's rule too."""
+        if is_id(alert_id):
+            async with self.database.reading() as session:
+                if (found := await alerts.alert_of(session, user_id, alert_id)) is not None:
+                    return found
+        raise _unknown()
+
+    async def page(self, user_id: str, limit: int, page_token: str) -> tuple[list[StoredAlert], str]:
+        """Oldest first, and the token of the next page (empty at the end). Raises InvalidInput."""
+        size, after = page_size(limit), after_number(page_token)
+        async with self.database.reading() as session:
+            found, last = await alerts.alerts_of(session, user_id, after, size)
+        return found, "" if last is None else str(last)
+
+    async def delete(self, user_id: str, alert_id: str) -> None:
+        """From now on it fires no more. Raises NotFound, for somebody else's rule too."""
+        deleted = False
+        if is_id(alert_id):
+            async with self.database.transaction() as session:
+                deleted = await alerts.delete_alert(session, user_id, alert_id)
+        if not deleted:
+            raise _unknown()
+        self.news.ring()
+
+    async def _store(self, user_id: str, alert_id: str, draft: Draft, symbol: str, key: str, body_hash: bytes) -> bool:
+        """False where the same idempotency key was faster."""
+        created_at = rfc3339(self.now())
+        async with self.database.transaction() as session:
+            if not is_id(user_id) or not await lock_account(session, user_id):
+                raise NotFound("no such account", code="unknown_user")
+            if key and not await alerts.remember(session, user_id, key, alert_id, body_hash, created_at):
+                return False
+            if self.limit and await alerts.count_alerts(session, user_id) >= self.limit:
+                raise TooMany(f"you have {self.limit} alerts, which is the limit", code="too_many_alerts")
+            await alerts.add_alert(session, user_id, alert_id, draft, symbol, created_at)
+        return True
+
+    async def _made_before(self, user_id: str, key: str, body_hash: bytes) -> StoredAlert | None:
+        async with self.database.reading() as session:
+            made = await alerts.made_before(session, user_id, key)
+        if made is None:
+            return None
+        alert_id, hash_then = made
+        if hash_then != body_hash:
+            raise Conflict("this Idempotency-Key has made another alert", code="idempotency_key_reused")
+        return await self.get(user_id, alert_id)
+
+    async def _when_taken(self, user_id: str, alert_id: str, taken: Bell) -> StoredAlert:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + WAIT_S
+        while True:
+            await taken.wait(_LOOK_EVERY_S)
+            found = await self.get(user_id, alert_id)
+            if found.taken or loop.time() >= deadline:
+                return found
+
+
+def _unknown() -> NotFound:
+    return NotFound("no such alert", code="unknown_alert")

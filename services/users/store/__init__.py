@@ -1,0 +1,36 @@
+"""What stands in the database, by topic. Every function works in its caller's session and commits nothing."""
+
+from typing import Final
+from uuid import UUID
+
+from services.shared.errors import FieldError, InvalidInput
+
+_MOST_NUMBER: Final = 2**63 - 1
+MOST_PARAMETERS: Final = 5_000
+"""Values of one IN list: below what either database takes in a statement."""
+
+
+def is_id(text: str) -> bool:
+    """Could `text` be an id of ours? Anything else is not worth asking the database."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def after_number(page_token: str) -> int:
+    """The row number behind which a page begins; tokens are ours, so another one is InvalidInput."""
+    if not page_token:
+        return 0
+    if page_token.isascii() and page_token.isdigit() and len(page_token) < 20 and int(page_token) <= _MOST_NUMBER:
+        return int(page_token)
+    raise InvalidInput(
+        "page_token: not one of ours", code="bad_page_token", errors=(FieldError("page_token", "not one of ours"),)
+    )
+
+
+def page_size(limit: int) -> int:
+    """How many rows a page has: 1-1000, 100 where 0 is asked for. Raises InvalidInput."""
+    if not 0 <= limit <= 1000:
+        raise InvalidInput("limit: must be 1 to 1000", errors=(FieldError("limit", "must be 1 to 1000"),))
+    return limit or 100

@@ -1,0 +1,126 @@
+"""Firings and notifications: stored first, published after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.shared.database import upsert
+from services.shared.events import AlertTriggered, Notification, encode
+from services.users.core.symbol_alerts import Firing
+from services.users.tables import FiringRow, NotificationRow, table_of
+
+_rows: Final = table_of(NotificationRow)
+_IN_ORDER: Final = text("SELECT pg_advisory_xact_lock(hashtext('tickroom notifications are numbered'))")
+_ONE_RELAY: Final = text("SELECT pg_try_advisory_xact_lock(hashtext('tickroom notifications are published'))")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNotification:
+    id: str
+    event: bytes
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """A row of the outbox."""
+
+    number: int
+    user_id: str
+    event: bytes
+
+
+async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, AlertTriggered]]) -> None:
+    """Once each: what stands there already stays as it is."""
+    values = [
+        {
+            "id": told.id,
+            "alert_id": firing.rule.id,
+            "rule_version": firing.rule.version,
+            "user_id": firing.rule.user_id,
+            "symbol": firing.rule.symbol,
+            "epoch": firing.epoch,
+            "seq": firing.seq,
+            "time": firing.time,
+            "condition": firing.condition.type,
+            "threshold": firing.condition.threshold,
+            "price": firing.price,
+            "previous_price": firing.before,
+        }
+        for firing, told in firings
+    ]
+    if values:
+        await session.execute(upsert(session, table_of(FiringRow)).on_conflict_do_nothing(), values)
+
+
+async def add_notifications(session: AsyncSession, told: Sequence[Notification], created_at: str) -> None:
+    """Into the outbox, in this order; ids that stand there already are left out.
+
+    Rows are numbered in the order in which they become visible, so "up to this one" means the same to everybody:
+    transactions that add some wait for one another.
+    """
+    if not told:
+        return
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(_IN_ORDER)
+    values = [
+        {"id": each.id, "user_id": each.user_id, "event": encode(each), "created_at": created_at} for each in told
+    ]
+    await session.execute(upsert(session, _rows).on_conflict_do_nothing(index_elements=["id"]), values)
+
+
+async def notifications_of(
+    session: AsyncSession, user_id: str, *, unread_only: bool, after: int, limit: int
+) -> tuple[list[StoredNotification], int | None]:
+    """A page, oldest first, and the number behind which the next one begins (None at the end)."""
+    statement = select(_rows.c.number, _rows.c.id, _rows.c.event, _rows.c.read_at).where(
+        _rows.c.user_id == user_id, _rows.c.number > after
+    )
+    if unread_only:
+        statement = statement.where(_rows.c.read_at.is_(None))
+    rows = (await session.execute(statement.order_by(_rows.c.number).limit(limit + 1))).all()
+    page = [StoredNotification(row.id, row.event, row.read_at is not None) for row in rows[:limit]]
+    return page, rows[limit - 1].number if len(rows) > limit else None
+
+
+async def mark_read(session: AsyncSession, user_id: str, ids: Sequence[str], up_to: str, read_at: str) -> int:
+    """Marks `ids`, and everything up to and including `up_to` (empty: none). Returns how many were unread."""
+    named: ColumnElement[bool] = _rows.c.id.in_(ids)
+    if up_to:
+        last = select(_rows.c.number).where(_rows.c.id == up_to, _rows.c.user_id == user_id).scalar_subquery()
+        named |= _rows.c.number <= last
+    statement = (
+        update(_rows)
+        .where(_rows.c.user_id == user_id, _rows.c.read_at.is_(None), named)
+        .values(read_at=read_at)
+        .returning(_rows.c.number)
+    )
+    return len((await session.execute(statement)).all())
+
+
+async def claim_relay(session: AsyncSession) -> bool:
+    """Makes this transaction the only one that publishes, so that order holds per user; False where another one does.
+
+    SQLite has one process and so one relay.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        return bool(await session.scalar(_ONE_RELAY))
+    return True
+
+
+async def unpublished(session: AsyncSession, limit: int) -> list[Unpublished]:
+    """The oldest rows of the outbox."""
+    statement = (
+        select(_rows.c.number, _rows.c.user_id, _rows.c.event)
+        .where(_rows.c.published_at.is_(None))
+        .order_by(_rows.c.number)
+        .limit(limit)
+    )
+    return [Unpublished(row.number, row.user_id, row.event) for row in await session.execute(statement)]
+
+
+async def mark_published(session: AsyncSession, numbers: Sequence[int], published_at: str) -> None:
+    await session.execute(update(_rows).where(_rows.c.number.in_(numbers)).values(published_at=published_at))

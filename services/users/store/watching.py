@@ -1,0 +1,157 @@
+"""Alert rules as the owner of their symbol loads and saves them.
+
+A rule is **taken** when the owner knows of its newest version, or of its deletion. That is a mark in the row and not a
+place in a sequence: transactions may become visible in another order than they were numbered in, and nothing is missed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, bindparam, delete, literal_column, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.shared.positions import Position
+from services.users.core.rules import RuleState
+from services.users.core.symbol_alerts import Watch
+from services.users.store import MOST_PARAMETERS
+from services.users.store.alerts import rule_of, stored_conditions
+from services.users.tables import AlertRow, WatchedSymbolRow, table_of
+
+_alerts: Final = table_of(AlertRow)
+_decode_state = msgspec.json.Decoder(RuleState).decode
+_encode = msgspec.json.Encoder().encode
+_NEWS: Final[ColumnElement[bool]] = literal_column("NOT taken")  # word for word as in the partial index
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A rule that its owner has not taken in yet, or (deleted) has to let go. live: it is to be watched."""
+
+    watch: Watch
+    deleted: bool
+    live: bool
+
+
+async def watched_symbols(session: AsyncSession) -> list[str]:
+    """Every symbol that has, or once had, a rule."""
+    return list(await session.scalars(select(WatchedSymbolRow.symbol)))
+
+
+async def symbols_with_news(session: AsyncSession) -> list[str]:
+    """The symbols with rules that nobody has taken in."""
+    return list(await session.scalars(select(AlertRow.symbol).where(_NEWS).distinct()))
+
+
+async def news(session: AsyncSession, symbols: Sequence[str], limit: int) -> list[News]:
+    """Rules of these symbols that nobody has taken in, oldest first."""
+    rows = await session.execute(
+        _loading().where(_NEWS, _alerts.c.symbol.in_(symbols)).order_by(_alerts.c.number).limit(limit)
+    )
+    return [_news(row) for row in rows]
+
+
+async def rules_of(session: AsyncSession, symbols: Sequence[str]) -> tuple[list[Watch], list[News]]:
+    """Everything to be watched for these symbols: what was taken in and is active, and the news."""
+    active: list[Watch] = []
+    fresh: list[News] = []
+    for first in range(0, len(symbols), MOST_PARAMETERS):
+        some = symbols[first : first + MOST_PARAMETERS]
+        wanted = _alerts.c.symbol.in_(some) & ((_alerts.c.status == "active") | _NEWS)
+        for row in await session.execute(_loading().where(wanted)):
+            if row.taken:
+                active.append(_watch(row))
+            else:
+                fresh.append(_news(row))
+    return active, fresh
+
+
+async def take(session: AsyncSession, rules: Mapping[tuple[str, int], Position]) -> None:
+    """Marks rules (id, version) as taken in: they count from the record after the position. Newer versions are news."""
+    statement = (
+        update(_alerts)
+        .where(_alerts.c.id == bindparam("b_id"), _alerts.c.version == bindparam("b_version"), ~_alerts.c.deleted)
+        .values(taken=True, status="active", active_from_epoch=bindparam("b_epoch"), active_from_seq=bindparam("b_seq"))
+    )
+    rows = [
+        {"b_id": rule_id, "b_version": version, "b_epoch": position.epoch, "b_seq": position.seq}
+        for (rule_id, version), position in rules.items()
+    ]
+    if rows:
+        await session.execute(statement, rows)
+
+
+async def settle(session: AsyncSession, rules: Iterable[tuple[str, int]]) -> None:
+    """Marks rules (id, version) that there is nothing to watch for (paused ones) as known."""
+    rows = [{"b_id": rule_id, "b_version": version} for rule_id, version in rules]
+    if rows:
+        mine = (_alerts.c.id == bindparam("b_id")) & (_alerts.c.version == bindparam("b_version"))
+        await session.execute(update(_alerts).where(mine, ~_alerts.c.deleted).values(taken=True), rows)
+
+
+async def purge(session: AsyncSession, ids: Sequence[str]) -> None:
+    """Removes rules that were deleted and let go."""
+    if ids:
+        await session.execute(delete(_alerts).where(_alerts.c.id.in_(ids), _alerts.c.deleted))
+
+
+async def save(session: AsyncSession, watches: Iterable[Watch]) -> None:
+    """Keeps what the engine has made of rules; versions that are not the newest any more are left alone."""
+    rows = [
+        {
+            "b_id": watch.rule.id,
+            "b_version": watch.rule.version,
+            "b_status": watch.status,
+            "b_state": _encode(watch.state),
+            "b_conditions": stored_conditions(watch.rule.conditions),
+        }
+        for watch in watches
+    ]
+    if rows:
+        mine = (_alerts.c.id == bindparam("b_id")) & (_alerts.c.version == bindparam("b_version"))
+        statement = (
+            update(_alerts)
+            .where(mine, ~_alerts.c.deleted)
+            .values(status=bindparam("b_status"), state=bindparam("b_state"), conditions=bindparam("b_conditions"))
+        )
+        await session.execute(statement, rows)
+
+
+async def still_there(session: AsyncSession, rules: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Those of the rules (id, version) that nobody has deleted or changed."""
+    ids = sorted({rule_id for rule_id, _ in rules})
+    found: set[tuple[str, int]] = set()
+    for first in range(0, len(ids), MOST_PARAMETERS):
+        some = _alerts.c.id.in_(ids[first : first + MOST_PARAMETERS])
+        rows = await session.execute(select(_alerts.c.id, _alerts.c.version).where(some, ~_alerts.c.deleted))
+        found.update((rule_id, version) for rule_id, version in rows)
+    return found
+
+
+def _loading() -> Any:
+    columns = _alerts.c
+    return select(
+        columns.id,
+        columns.version,
+        columns.user_id,
+        columns.symbol,
+        columns.status,
+        columns.conditions,
+        columns.trigger,
+        columns.cooldown_s,
+        columns.hysteresis_pct,
+        columns.expires_at,
+        columns.message,
+        columns.taken,
+        columns.deleted,
+        columns.state,
+    )
+
+
+def _watch(row: Any) -> Watch:
+    return Watch(rule_of(row), _decode_state(row.state))
+
+
+def _news(row: Any) -> News:
+    return News(_watch(row), deleted=row.deleted, live=row.status in ("pending", "active"))

@@ -1,0 +1,174 @@
+"""The tables of users; `migrations/versions` creates them. Times are RFC 3339 text in UTC (they sort as text)."""
+
+from typing import cast
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from services.shared.positions import checkpoint_tables
+
+TIME = String(27)
+ID = String(36)
+COUNTER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself only in a column of type INTEGER
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+CHECKPOINTS = checkpoint_tables(Base.metadata)
+
+
+class AccountRow(Base):
+    """A person. email: as `core.accounts.same_email` gives it. Tokens of an older `token_version` are worth nothing."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    password_hash: Mapped[str] = mapped_column(Text)
+    token_version: Mapped[int] = mapped_column(Integer)
+    preferences: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[str] = mapped_column(TIME)
+
+
+class SessionRow(Base):
+    """One login and all the refresh tokens that follow from it (its family). Only the newest one's hash is kept."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    refresh_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[str] = mapped_column(TIME)
+    last_used_at: Mapped[str] = mapped_column(TIME)
+    expires_at: Mapped[str] = mapped_column(TIME)
+    revoked_at: Mapped[str | None] = mapped_column(TIME)
+
+
+class AlertRow(Base):
+    """A rule. `number` counts rules in the order of their making.
+
+    taken: the owner of its symbol knows of this version (or of its deletion); the rule counts from the record after
+    (active_from_epoch, active_from_seq). state: the engine's, JSON of `core.rules.RuleState`; others in bytes: JSON.
+    """
+
+    __tablename__ = "alerts"
+
+    number: Mapped[int] = mapped_column(COUNTER, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, unique=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("accounts.id", ondelete="CASCADE"))
+    version: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(8))
+    symbol: Mapped[str] = mapped_column(String(32))
+    conditions: Mapped[bytes] = mapped_column(LargeBinary)
+    trigger: Mapped[str] = mapped_column(String(16))
+    cooldown_s: Mapped[int] = mapped_column(Integer)
+    hysteresis_pct: Mapped[float] = mapped_column(Float)
+    expires_at: Mapped[str | None] = mapped_column(TIME)
+    message: Mapped[str | None] = mapped_column(Text)
+    channels: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[str] = mapped_column(TIME)
+    taken: Mapped[bool] = mapped_column(Boolean)
+    deleted: Mapped[bool] = mapped_column(Boolean)
+    active_from_epoch: Mapped[str | None] = mapped_column(String(32))
+    active_from_seq: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = (
+        Index("ix_alerts_user", "user_id", "number"),
+        Index("ix_alerts_symbol", "symbol"),
+        # what the owners of symbols look for ten times a second: nearly always empty
+        Index("ix_alerts_news", "symbol", sqlite_where=text("NOT taken"), postgresql_where=text("NOT taken")),
+    )
+
+
+class WatchedSymbolRow(Base):
+    """Every symbol that ever had a rule: whoever gets a partition finds its symbols here without reading all rules."""
+
+    __tablename__ = "watched_symbols"
+
+    symbol: Mapped[str] = mapped_column(String(32), primary_key=True)
+
+
+class FiringRow(Base):
+    """A rule fired, once for (alert_id, rule_version, epoch, seq). Outlives its rule. id: of the notification too."""
+
+    __tablename__ = "firings"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    alert_id: Mapped[str] = mapped_column(ID)
+    rule_version: Mapped[int] = mapped_column(Integer)
+    user_id: Mapped[str] = mapped_column(ID)
+    symbol: Mapped[str] = mapped_column(String(32))
+    epoch: Mapped[str] = mapped_column(String(32))
+    seq: Mapped[int] = mapped_column(BigInteger)
+    time: Mapped[str] = mapped_column(TIME)
+    condition: Mapped[str] = mapped_column(String(32))
+    threshold: Mapped[float | None] = mapped_column(Float)
+    price: Mapped[float] = mapped_column(Float)
+    previous_price: Mapped[float | None] = mapped_column(Float)
+
+    __table_args__ = (UniqueConstraint("alert_id", "rule_version", "epoch", "seq"),)
+
+
+class NotificationRow(Base):
+    """What a person is told, as it goes to topic `notifications`. published_at null: the outbox."""
+
+    __tablename__ = "notifications"
+
+    number: Mapped[int] = mapped_column(COUNTER, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, unique=True)
+    user_id: Mapped[str] = mapped_column(ID)
+    event: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[str] = mapped_column(TIME)
+    published_at: Mapped[str | None] = mapped_column(TIME)
+    read_at: Mapped[str | None] = mapped_column(TIME)
+
+    __table_args__ = (
+        Index("ix_notifications_user", "user_id", "number"),
+        Index(
+            "ix_notifications_unread",
+            "user_id",
+            "number",
+            sqlite_where=text("read_at IS NULL"),
+            postgresql_where=text("read_at IS NULL"),
+        ),
+        Index(
+            "ix_notifications_outbox",
+            "number",
+            sqlite_where=text("published_at IS NULL"),
+            postgresql_where=text("published_at IS NULL"),
+        ),
+    )
+
+
+class IdempotencyRow(Base):
+    """A key that a user has created something with, stored in the transaction that created it."""
+
+    __tablename__ = "idempotency_keys"
+
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    made_id: Mapped[str] = mapped_column(ID)
+    created_at: Mapped[str] = mapped_column(TIME)
+
+
+def table_of(row: type[Base]) -> Table:
+    """The plain table behind a class, for statements over many rows."""
+    return cast(Table, row.__table__)

@@ -1,0 +1,165 @@
+"""Prices in, firings out: what this room does with the partitions of topic `ticks` that it owns.
+
+The engine decides in memory; what came of it is stored in the transaction of the reader's checkpoint, so a crash either
+keeps both the firing and the offset, or repeats both.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.shared.database import Database
+from services.shared.positions import Position, SymbolState
+from services.shared.readers import Fresh
+from services.shared.topics import partition_of
+from services.users import metrics
+from services.users.bell import Bell, Takings
+from services.users.core import wording
+from services.users.core.alerts import Alerts
+from services.users.core.symbol_alerts import Firing, Journal
+from services.users.store import notifications, watching
+from services.users.store.watching import News
+
+MOST_IN_ONE_TRANSACTION: Final = 2_000
+"""Firings; when more rules fire before a checkpoint, the first of them are stored ahead of it, in transactions of
+their own. That is safe: after a crash they fire again under the same ids and are recognised.
+"""
+
+Now = Callable[[], str]
+"""The wall clock as RFC 3339."""
+
+
+@dataclass(slots=True)
+class _Partition:
+    """What one partition has in memory, and which rules are to be marked at its next checkpoint."""
+
+    alerts: Alerts
+    taken: dict[tuple[str, int], Position] = field(default_factory=dict)
+    settled: set[tuple[str, int]] = field(default_factory=set)
+    let_go: list[str] = field(default_factory=list)
+    fired: int = 0
+    """Firings since the last checkpoint that are stored, or in the transaction in hand."""
+
+
+class AlertWork:
+    """`services.shared.readers.Work` for alerts."""
+
+    def __init__(self, database: Database, partitions: int, now: Now, outbox: Bell, takings: Takings) -> None:
+        """partitions: of topic `ticks`. outbox: rung when there is something to publish."""
+        self._database = database
+        self._count = partitions
+        self._now = now
+        self._outbox = outbox
+        self._takings = takings
+        self._partitions: dict[int, _Partition] = {}
+
+    # -- what the reader calls -------------------------------------------------------------------------------------
+
+    async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
+        """Loads the rules. Those that nobody has taken in yet count from the checkpoint: nothing after it is missed."""
+        async with self._database.reading() as session:
+            watched = await watching.watched_symbols(session)
+            mine = [symbol for symbol in watched if partition_of(symbol, self._count) == partition]
+            active, news = await watching.rules_of(session, mine)
+        alerts = Alerts({symbol: each.state for symbol, each in states.items()})
+        alerts.add(active)
+        self._partitions[partition] = _Partition(alerts)
+        reached = {symbol: Position(each.epoch, each.seq) for symbol, each in states.items()}
+        self.take(partition, news, reached)
+
+    async def work(self, partition: int, records: Sequence[Fresh]) -> None:
+        mine = self._partitions[partition]
+        apply, journal = mine.alerts.apply, mine.alerts.journal
+        for record, step in ((each.record, each.step) for each in records):
+            apply(record, new_epoch=step.new_epoch)
+            if len(journal.firings) > MOST_IN_ONE_TRANSACTION:
+                await self._store_ahead(mine)
+
+    def urgent(self, partition: int) -> bool:
+        mine = self._partitions[partition]
+        journal = mine.alerts.journal
+        return bool(mine.fired or journal.firings or journal.rescaled)
+
+    async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
+        mine = self._partitions[partition]
+        journal = mine.alerts.journal
+        with metrics.STORE_SECONDS.time():
+            await watching.take(session, mine.taken)
+            await watching.settle(session, mine.settled)
+            await watching.purge(session, mine.let_go)
+            await watching.save(session, journal.changed.values())
+            mine.fired += await self._store_firings(session, journal.firings)
+            told = [wording.rescaled(each) for each in journal.rescaled]
+            await notifications.add_notifications(session, told, self._now())
+        return {symbol: mine.alerts.state(symbol) for symbol in journal.moved}
+
+    def stored(self, partition: int) -> None:
+        mine = self._partitions[partition]
+        journal = mine.alerts.journal
+        if mine.fired or journal.rescaled:
+            self._outbox.ring()
+        metrics.FIRINGS.inc(mine.fired)
+        metrics.TAKEN.inc(len(mine.taken) + len(mine.let_go))
+        self._takings.tell(rule_id for rule_id, _ in mine.taken)
+        mine.taken, mine.settled, mine.let_go, mine.fired = {}, set(), [], 0
+        _empty(journal)
+        self._count_rules()
+
+    def forget(self, partition: int) -> None:
+        self._partitions.pop(partition, None)
+        self._count_rules()
+
+    # -- what the intake calls -------------------------------------------------------------------------------------
+
+    def take(self, partition: int, news: Iterable[News], reached: Mapping[str, Position]) -> None:
+        """Rules made, changed or deleted: in force from the record after `reached`, marked so at the next checkpoint.
+
+        Only while nothing else works on the partition. reached: the last record worked on, by symbol.
+        """
+        mine = self._partitions[partition]
+        live = []
+        for each in news:
+            rule = each.watch.rule
+            if each.deleted:
+                mine.alerts.remove(rule.symbol, rule.id)
+                mine.let_go.append(rule.id)
+            elif each.live:
+                live.append(each.watch)
+                mine.taken[rule.id, rule.version] = reached.get(rule.symbol, Position("", 0))
+            else:
+                mine.alerts.remove(rule.symbol, rule.id)
+                mine.settled.add((rule.id, rule.version))
+        mine.alerts.add(live)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    async def _store_ahead(self, mine: _Partition) -> None:
+        firings = mine.alerts.journal.firings
+        while len(firings) > MOST_IN_ONE_TRANSACTION:
+            async with self._database.transaction() as session:
+                stored = await self._store_firings(session, firings[:MOST_IN_ONE_TRANSACTION])
+            mine.fired += stored
+            del firings[:MOST_IN_ONE_TRANSACTION]
+            self._outbox.ring()
+
+    async def _store_firings(self, session: AsyncSession, firings: Sequence[Firing]) -> int:
+        """Stores firings and their notifications, save for rules that were deleted or changed meanwhile."""
+        if not firings:
+            return 0
+        there = await watching.still_there(session, ((each.rule.id, each.rule.version) for each in firings))
+        told = [(each, wording.triggered(each)) for each in firings if (each.rule.id, each.rule.version) in there]
+        await notifications.add_firings(session, told)
+        await notifications.add_notifications(session, [each for _, each in told], self._now())
+        return len(told)
+
+    def _count_rules(self) -> None:
+        metrics.RULES.set(sum(len(each.alerts) for each in self._partitions.values()))
+
+
+def _empty(journal: Journal) -> None:
+    journal.firings.clear()
+    journal.rescaled.clear()
+    journal.changed.clear()
+    journal.moved.clear()
