@@ -36,10 +36,11 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What the feed is doing. started: RFC 3339 where its epoch begins in the data's time, empty before it has begun;
+    """What the feed is doing. epoch: empty while it has none; started: RFC 3339 where that begins in the data's time;
     clock: the data's time, empty before the first record."""
 
     name: str
+    epoch: str
     started: str
     clock: str
 
@@ -94,7 +95,7 @@ class StockDataClient:
 
     async def feed(self) -> Feed:
         reply = await _answer(self._stub.FeedStatus(pb.FeedStatusRequest()))
-        return Feed(reply.feed, reply.started, reply.clock)
+        return Feed(reply.feed, reply.epoch, reply.started, reply.clock)
 
 
 async def _answer(call: Awaitable[T]) -> T:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from services.prediction import metrics, store
 from services.prediction.artifacts import Artifacts
 from services.prediction.clients import Feed, StockData
@@ -21,7 +23,7 @@ from services.prediction.core.models import BrokenModel, Forecaster, Model
 from services.prediction.core.schedule import is_due, month_start
 from services.prediction.tables import ModelRow
 from services.prediction.training import Trainer
-from services.shared.database import Database
+from services.shared.database import Database, is_passing
 from services.shared.errors import TickroomError, Unavailable
 
 _BAR = "1d"
@@ -58,7 +60,7 @@ class Registry:
         self.horizon = horizon
         self._stock, self._database, self._artifacts, self._clock = stock, database, artifacts, clock
         self._models: list[Effective] = []
-        self._feed = Feed("", "", "")
+        self._feed = Feed("", "", "", "")
         self._looked_at: set[str] = set()  # months whose start is known to need no training, or none that works
         self._ready = asyncio.Event()
         self._training = asyncio.Lock()
@@ -76,6 +78,13 @@ class Registry:
         if self._stopping:
             raise Unavailable("prediction is stopping")
 
+    async def follow(self, epoch: str) -> None:
+        """A record of `epoch` has come: where that is a new one, the feed may have begun elsewhere, or be another."""
+        if epoch > self._feed.epoch:
+            async with self._training:
+                if epoch > self._feed.epoch:
+                    await self._prepare()
+
     def stop(self) -> None:
         """Ends a training under way at its next step and lets nobody wait any longer."""
         self._stopping = True
@@ -89,12 +98,12 @@ class Registry:
             try:
                 await self._prepare()
                 break
-            except TickroomError as error:
-                if not error.retryable or self._stopping:
+            except (TickroomError, SQLAlchemyError, OSError) as error:
+                if self._stopping or not (getattr(error, "retryable", False) or is_passing(error)):
                     raise
-                if error.detail != said:
-                    _log.info("waiting for the feed: %s", error.detail)
-                    said = error.detail
+                if str(error) != said:
+                    said = str(error)
+                    _log.info("no model yet: %s", said)
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE_S, pause * 1.5)
         self._ready.set()
@@ -114,21 +123,31 @@ class Registry:
         if month not in self._looked_at:
             async with self._training:
                 if month not in self._looked_at:
-                    await self._train_if_due(month_start(month), self.at(time))
+                    await self._train_if_due(self._feed.name, month_start(month), self.at(time))
                     self._looked_at.add(month)
         return self.at(time)
 
     async def _prepare(self) -> None:
-        self._feed = await self._stock.feed()
-        if not self._feed.started:
-            raise Unavailable("it has not begun yet")
+        feed = await self._stock.feed()
+        if not feed.epoch:
+            raise Unavailable("the feed has not begun")
+        fit = await self._promoted(feed)
+        self._models = [each for each in self._models if (each.cut, each.model.version) in fit]
+        held = {each.cut for each in self._models}
+        for row in fit.values():
+            if row.cut not in held:
+                await self._restore(row)
+        await self._train_if_due(feed.name, feed.started, self.at(feed.started))
+        self._looked_at.clear()
+        self._feed = feed
+
+    async def _promoted(self, feed: Feed) -> dict[tuple[str, str], ModelRow]:
+        """The rows fit for `feed` by (cut, version): of its own tickers (others are another file's), of our features."""
         tickers = set(await self._stock.tickers())
         async with self._database.reading() as session:
-            rows = await store.promoted_models(session, self._feed.name, _BAR, self.horizon)
-        for row in rows:
-            if row.definition == DEFINITION and not tickers.isdisjoint(row.metrics):
-                await self._restore(row)
-        await self._train_if_due(self._feed.started, self.at(self._feed.started))
+            rows = await store.promoted_models(session, feed.name, _BAR, self.horizon)
+        fit = [row for row in rows if row.definition == DEFINITION and not tickers.isdisjoint(row.metrics)]
+        return {(row.cut, row.version): row for row in fit}
 
     async def _restore(self, row: ModelRow) -> None:
         try:
@@ -136,16 +155,16 @@ class Registry:
             forecaster = await asyncio.to_thread(Forecaster, model)
         except BrokenModel as error:
             _log.warning("model %s is lost: %s; training it again", row.version, error.detail)
-            await self._train(row.cut)
+            await self._train(row.feed, row.cut)
             return
         self._add(Effective(row.cut, row.training_s, forecaster))
         _log.info("model %s loaded: it decides from %s on", row.version, row.cut[:10])
 
-    async def _train_if_due(self, cut: str, last: Effective | None) -> None:
+    async def _train_if_due(self, feed: str, cut: str, last: Effective | None) -> None:
         if is_due(cut, last.cut if last else None, last.model.sessions if last else 0):
-            await self._train(cut)
+            await self._train(feed, cut)
 
-    async def _train(self, cut: str) -> None:
+    async def _train(self, feed: str, cut: str) -> None:
         """Trains, stores and promotes the model of `cut`; leaves things as they are where history is too short."""
         try:
             trained = await self._trainer.train(self.horizon, cut)
@@ -157,7 +176,7 @@ class Registry:
             await store.promote(
                 session,
                 model,
-                feed=self._feed.name,
+                feed=feed,
                 cut=cut,
                 sha256=trained.sha256,
                 training_s=trained.took_s,

@@ -15,13 +15,14 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.prediction import metrics, store
-from services.prediction.clients import StockData
+from services.prediction.clients import History, StockData
 from services.prediction.core import signals
 from services.prediction.core.features import DEFINITION, Features, Row, fold
 from services.prediction.core.models import Forecast
 from services.prediction.core.signals import Policy, Reason
 from services.prediction.registry import Effective, Registry
 from services.prediction.store import Latest
+from services.shared.errors import NotFound
 from services.shared.events import Bar, Prediction, Signal, Split, encode
 from services.shared.positions import SymbolState
 from services.shared.readers import Fresh
@@ -110,6 +111,8 @@ class Worker:
         for record, step in ((each.record, each.step) for each in records):
             name = record.symbol
             symbol = held.symbols.get(name)
+            if step.new_epoch:
+                await self._registry.follow(record.epoch)
             if symbol is None or step.missed or step.new_epoch:
                 symbol = await self._from_history(name, record.time, symbol, new_epoch=step.new_epoch)
                 held.symbols[name] = symbol
@@ -126,7 +129,10 @@ class Worker:
     async def _from_history(self, name: str, before: str, last: Symbol | None, *, new_epoch: bool) -> Symbol:
         """The state as of the instant `before`. What was said in this epoch goes on to count."""
         metrics.FOLDS.labels("new_epoch" if new_epoch else "no_state" if last is None else "gap").inc()
-        history = await self._stock.history(name, before=before, latest=HISTORY_BARS)
+        try:
+            history = await self._stock.history(name, before=before, latest=HISTORY_BARS)
+        except NotFound:
+            history = History(name, ())
         features, _ = fold(history.bars)
         if last is None or new_epoch:
             return Symbol(features)
