@@ -1,6 +1,7 @@
 """The front door put together: REST and WebSocket rooms on one port, fed by Kafka, backed by three rooms over gRPC."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
@@ -23,6 +24,8 @@ from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
 from services.shared.topics import TICKS
 
+_log = logging.getLogger("tickroom.gateway")
+
 
 class Gateway:
     """Owns nothing that outlives it. url: where it listens, known once `started`."""
@@ -38,6 +41,10 @@ class Gateway:
         async with AsyncExitStack() as house:
             app = await self._furnish(house)
             settings = self._settings
+            if settings.open and not settings.loopback:
+                _log.warning(
+                    "AUTH_MODE=open on HOST=%s: keep that address where only this machine reaches it", settings.host
+                )
             server = HttpServer(
                 app, host=settings.host, port=settings.port, max_message_bytes=settings.max_message_bytes
             )
