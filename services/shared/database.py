@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Table, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -55,6 +56,10 @@ class Database:
     async def migrate(self) -> None:
         """Brings the tables to the newest version, waiting for the server first. Raises StartFailed."""
         await self._wait()
+        async with _one_migration():
+            await self._upgrade()
+
+    async def _upgrade(self) -> None:
         head = max(path.name.split("_")[0] for path in versions(self.room).glob("[0-9]*.py"))
         async with self.engine.begin() as connection:
             if not self.sqlite:
@@ -69,7 +74,7 @@ class Database:
                     f"the database of {self.room} is at version {current}, newer than this Tickroom ({head})"
                 )
             if current != head:
-                await connection.run_sync(_upgrade, self.room)
+                await connection.run_sync(_run_alembic, self.room)
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -142,6 +147,14 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, OSError | TimeoutError)
 
 
+_migrating: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+def _one_migration() -> asyncio.Lock:
+    """Alembic keeps the migration in hand in a global of the process: rooms that share one must take turns."""
+    return _migrating.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+
 def versions(room: str) -> Path:
     """The folder of a room's migrations."""
     return _SERVICES / room / "migrations" / "versions"
@@ -171,7 +184,7 @@ def _current_version(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def _upgrade(connection: Connection, room: str) -> None:
+def _run_alembic(connection: Connection, room: str) -> None:
     from alembic import command
     from alembic.config import Config
 
