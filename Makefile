@@ -34,7 +34,7 @@ check: dev-venv ## style, types, import rules, and that stubs, locks and docker-
 	bash -n .ci/run
 
 bench: dev-venv ## benchmarks: fan-out to sockets, ticks through prediction and alerts
-	@exec $(PY) -m tests.bench $(ARGS)
+	@for each in tests/bench/bench_*.py; do $(PY) -m tests.bench.$$(basename $$each .py) $(ARGS) || exit 1; done
 
 proto: dev-venv ## typed gRPC stubs from proto/
 	@PATH="$(dir $(PY)):$$PATH" $(PY) -m services.shared.rpc.generate

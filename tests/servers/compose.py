@@ -16,10 +16,14 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What compose would run. environment: nothing but what the file gives it, empty values included."""
+    """What compose would run. environment: nothing but what the file gives it, empty values included.
+
+    health: the command that asks whether it serves, or None for the image's own.
+    """
 
     command: list[str]
     environment: dict[str, str]
+    health: list[str] | None
 
 
 def services(variables: Mapping[str, str], addresses: Mapping[str, str] | None = None) -> dict[str, Service]:
@@ -27,13 +31,19 @@ def services(variables: Mapping[str, str], addresses: Mapping[str, str] | None =
 
     addresses: what to write for an address in the file, such as `kafka:9092` or `0.0.0.0:50051`.
     """
+    moves = (addresses or {}).items()
+
+    def moved(text: str) -> str:
+        for here, there in moves:
+            text = text.replace(here, there)
+        return text
+
     found = {}
     for name in SERVICES:
         service = document()["services"][name]
-        values = {key: _fill_in(str(value), variables) for key, value in service["environment"].items()}
-        for here, there in (addresses or {}).items():
-            values = {key: value.replace(here, there) for key, value in values.items()}
-        found[name] = Service(service["command"], values)
+        environment = {key: moved(_fill_in(str(value), variables)) for key, value in service["environment"].items()}
+        health = [moved(word) for word in service["healthcheck"]["test"][1:]] if "healthcheck" in service else None
+        found[name] = Service(service["command"], environment, health)
     return found
 
 

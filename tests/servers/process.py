@@ -76,9 +76,9 @@ class Server(ABC):
             time.sleep(0.05)
         return self
 
-    def stop(self) -> None:
-        """An orderly end; SIGKILL for a server that does not listen."""
-        self._end(self.stop_signal)
+    def stop(self) -> int | None:
+        """An orderly end; SIGKILL for a server that does not listen. Its exit code, None where it did not run."""
+        return self._end(self.stop_signal)
 
     def kill(self) -> None:
         """A sudden end (SIGKILL)."""
@@ -90,20 +90,22 @@ class Server(ABC):
         atexit.unregister(self.close)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, how: signal.Signals) -> int | None:
+        code = None
         if self._process is not None:
             self._process.send_signal(how)
             try:
-                self._process.wait(self.stop_timeout_s)
+                code = self._process.wait(self.stop_timeout_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait()
+                code = self._process.wait()
             self._process = None
         if self._guard is not None and self._guard.stdin is not None:
             self._guard.kill()
             self._guard.stdin.close()
             self._guard.wait()
             self._guard = None
+        return code
 
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
