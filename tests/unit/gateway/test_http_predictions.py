@@ -30,7 +30,7 @@ async def test_another_model_is_never_passed_off_as_the_one_asked_for(model: str
         problem_of(await client.get(f"/predict/AAPL?model={model}"), 422, code)
 
 
-@pytest.mark.parametrize("ticker", ["NOPE", "%00", "..", "a" * 300, "%ff%fe", "💥"])
+@pytest.mark.parametrize("ticker", ["NOPE", "%00", "..x", "%2e%2e%2fx", "a" * 300, "%ff%fe", "💥"])
 async def test_an_unknown_ticker_is_404(ticker: str) -> None:
     async with Front().client() as client:
         problem_of(await client.get(f"/predict/{ticker}"), 404)
