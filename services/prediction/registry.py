@@ -142,7 +142,7 @@ class Registry:
         self._feed = feed
 
     async def _promoted(self, feed: Feed) -> dict[tuple[str, str], ModelRow]:
-        """The rows fit for `feed` by (cut, version): of its own tickers (others are another file's), of our features."""
+        """The rows fit for `feed`, by (cut, version): of its tickers (others are another file's), of our features."""
         tickers = set(await self._stock.tickers())
         async with self._database.reading() as session:
             rows = await store.promoted_models(session, feed.name, _BAR, self.horizon)

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.prediction import metrics, store
-from services.prediction.clients import History, StockData
+from services.prediction.clients import StockData
 from services.prediction.core import signals
 from services.prediction.core.features import DEFINITION, Features, Row, fold
 from services.prediction.core.models import Forecast
@@ -113,9 +113,13 @@ class Worker:
             symbol = held.symbols.get(name)
             if step.new_epoch:
                 await self._registry.follow(record.epoch)
-            if symbol is None or step.missed or step.new_epoch:
-                symbol = await self._from_history(name, record.time, symbol, new_epoch=step.new_epoch)
-                held.symbols[name] = symbol
+            if symbol is None or step.new_epoch:
+                why = "new_epoch" if step.new_epoch else "no_state"
+                symbol = held.symbols[name] = Symbol(await self._from_history(name, record.time, why))
+                held.changed.add(name)
+            elif step.missed:
+                # the symbol stays: bars of this batch before the gap are still to be decided, one after the other
+                symbol.features = await self._from_history(name, record.time, "gap")
                 held.changed.add(name)
             if type(record) is Bar and record.final and record.timeframe == self._bar:
                 model = await self._registry.for_bar(record.time)
@@ -126,17 +130,14 @@ class Worker:
                 held.changed.add(name)
         return decided
 
-    async def _from_history(self, name: str, before: str, last: Symbol | None, *, new_epoch: bool) -> Symbol:
-        """The state as of the instant `before`. What was said in this epoch goes on to count."""
-        metrics.FOLDS.labels("new_epoch" if new_epoch else "no_state" if last is None else "gap").inc()
+    async def _from_history(self, name: str, before: str, why: str) -> Features:
+        """The state as of the instant `before`."""
+        metrics.FOLDS.labels(why).inc()
         try:
             history = await self._stock.history(name, before=before, latest=HISTORY_BARS)
         except NotFound:
-            history = History(name, ())
-        features, _ = fold(history.bars)
-        if last is None or new_epoch:
-            return Symbol(features)
-        return Symbol(features, last.prediction, last.prev_seq)
+            return Features()
+        return fold(history.bars)[0]
 
     def _forecast(self, decided: Sequence[_Decided]) -> list[Forecast | None]:
         """One call for each model in effect among these bars (nearly always one)."""
@@ -144,7 +145,7 @@ class Worker:
         by_model: dict[str, list[int]] = {}
         for place, each in enumerate(decided):
             if each.model is not None and each.row is not None:
-                by_model.setdefault(each.model.cut, []).append(place)
+                by_model.setdefault(each.model.model.version, []).append(place)
         for places in by_model.values():
             model = decided[places[0]].model
             assert model is not None
