@@ -120,6 +120,7 @@ class StatefulReader:
         self._dead: DeadLetters | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._seen = self._bad = 0
+        self._stopping = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception that ended the reader, where one did."""
 
@@ -146,6 +147,7 @@ class StatefulReader:
 
     async def stop(self) -> None:
         """Finishes the batch in hand, makes a last checkpoint and leaves the group."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -256,8 +258,9 @@ class StatefulReader:
                 pause = min(5.0, pause * 2)
 
     def _wanted(self, partition: int) -> bool:
-        assigned = self._partition(partition) in self._consumer.assignment()
-        return assigned and partition not in self._slots and not self.failed.done()
+        if self._stopping or self.failed.done() or partition in self._slots:
+            return False
+        return self._partition(partition) in self._consumer.assignment()
 
     async def _release(self, partition: int) -> None:
         slot = self._slots.get(partition)
@@ -285,8 +288,8 @@ class StatefulReader:
             by_partition.setdefault(raw.partition, []).append(raw)
         for partition, records in by_partition.items():
             slot = self._slots.get(partition)
-            if slot is None:
-                continue  # being loaded: it will be read again from the checkpoint
+            if slot is None or self._stopping:
+                continue  # it will be read again from the checkpoint
             async with slot.lock:
                 if self._slots.get(partition) is not slot:
                     continue
