@@ -175,6 +175,8 @@ def _alone() -> Iterator[None]:
 
 if __name__ == "__main__":
     try:
+        if missing() is None and not _folder().exists():
+            print("tickroom: fetching Apache Kafka for the tests (44 MB, once) with Maven", file=sys.stderr)
         fetch()
     except ServerFailed as error:
         sys.exit(str(error))
