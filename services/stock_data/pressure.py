@@ -16,8 +16,6 @@ from aiokafka.errors import KafkaError
 from services.shared.topics import Reader
 from services.stock_data import metrics
 
-_ASK_OFTEN_S: Final = 0.1
-_ASK_SELDOM_S: Final = 0.5
 _BUSY_SHARE: Final = 0.05  # of the limit, sent between two questions
 
 _log = logging.getLogger("tickroom.stock_data")
@@ -30,10 +28,16 @@ class Lags(Protocol):
 
 
 class Pressure:
-    """Use as a context manager: it asks as long as it is open. For one task at a time."""
+    """Use as a context manager: it asks as long as it is open. For one task at a time.
 
-    def __init__(self, kafka: Lags, readers: Sequence[Reader], limit: int) -> None:
+    often_s: between two questions while the feed is fast or room is short; seldom_s: else.
+    """
+
+    def __init__(
+        self, kafka: Lags, readers: Sequence[Reader], limit: int, *, often_s: float = 0.1, seldom_s: float = 0.5
+    ) -> None:
         self._kafka = kafka
+        self._often_s, self._seldom_s = often_s, seldom_s
         self._readers = readers
         self._limit = limit
         self._sent = self._acknowledged = 0
@@ -100,7 +104,7 @@ class Pressure:
                 self._take(lags, acknowledged, everything=sent == acknowledged)
             busy = sent - before > self._limit * _BUSY_SHARE or self._allowed - self._sent < self._limit / 2
             before = sent
-            await asyncio.sleep(_ASK_OFTEN_S if busy else _ASK_SELDOM_S)
+            await asyncio.sleep(self._often_s if busy else self._seldom_s)
 
     def _take(self, lags: Sequence[Mapping[int, int | None]], acknowledged: int, *, everything: bool) -> None:
         """acknowledged: records that were in the log when it was asked; everything: no more were under way."""
