@@ -42,6 +42,8 @@ class Trainer:
         histories = {ticker: (await self._stock.history(ticker, before=cut)).bars for ticker in tickers}
 
         def work() -> Trained:
+            import lightgbm  # noqa: F401 (with pandas it takes seconds: not the training's)
+
             began = perf_counter()
             model = train(histories, horizon=horizon, before=cut, progress=self._progress)
             digest = self._artifacts.save(model)
