@@ -1,0 +1,105 @@
+"""Reads everything that is new on Kafka and hands it to the hall: one reader of three topics, without a group.
+
+It starts at the current end. What was before that comes from the rooms that remember it: the last prices and signals,
+asked for after the reading position is fixed, so that nothing falls between the answer and the first record read.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from aiokafka import TopicPartition as Assigned
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, TopicPartition
+from prometheus_client import Counter
+
+from services.gateway.core.hall import Hall
+from services.shared.errors import TickroomError
+from services.shared.kafka import Kafka
+from services.shared.topics import NOTIFICATIONS, SIGNALS, TICKS
+
+_log = logging.getLogger("tickroom.gateway.fanout")
+
+_UPDATES = Counter("gateway_updates", "Prices and predictions that were news")
+_FRAMES = Counter("gateway_frames", "Frames written to sockets that keep up")
+_NOTICES = Counter("gateway_notices", "Notifications pushed to sockets")
+_MALFORMED = Counter("gateway_malformed_records", "Records that are not of the form their topic promises")
+
+_TOPICS: Final = (TICKS, SIGNALS, NOTIFICATIONS)
+_ASK_AGAIN_S: Final = 0.25
+_COMPLAIN_EVERY_S: Final = 10.0
+
+Remembered = Callable[[], Awaitable[Sequence[bytes]]]
+"""The last record of each symbol, as it stands on its topic. May raise a TickroomError: it is asked again then."""
+
+
+class Fanout:
+    """The gateway's reader. prices and signals: ask the rooms that remember."""
+
+    def __init__(self, kafka: Kafka, hall: Hall, *, prices: Remembered, signals: Remembered) -> None:
+        self.loaded = asyncio.Event()
+        """Set once prices and signals from before the start are known."""
+        self._kafka = kafka
+        self._hall = hall
+        self._remembered = {"prices": prices, "signals": signals}
+        self._broker: KafkaBroker | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._complained_at = float("-inf")
+
+    async def start(self) -> None:
+        """Returns when the reading position is fixed: whatever is published from then on arrives. Raises KafkaError."""
+        self._broker = broker = self._kafka.broker("gateway")
+        partitions = [(topic.name, number) for topic in _TOPICS for number in range(self._kafka.partitions(topic))]
+        subscriber = broker.subscriber(
+            partitions=[TopicPartition(name, number) for name, number in partitions],
+            ack_policy=AckPolicy.ACK_FIRST,  # without a group there is nothing to acknowledge
+            **{**self._kafka.batches(), "auto_offset_reset": "latest"},
+        )
+        subscriber(self._take)
+        await broker.start()
+        assert subscriber.consumer is not None
+        await asyncio.gather(*(subscriber.consumer.position(Assigned(*partition)) for partition in partitions))
+        self._loading = asyncio.create_task(self._load(), name="last prices and signals")
+
+    async def stop(self) -> None:
+        """Finishes the batch in hand."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+        if self._broker is not None:
+            await self._broker.stop()
+
+    async def _take(self, values: Any) -> None:
+        delivered = self._hall.deliver(values)
+        _UPDATES.inc(delivered.updates)
+        _FRAMES.inc(delivered.frames)
+        _NOTICES.inc(delivered.notices)
+        if delivered.malformed:
+            self._complain(delivered.malformed)
+
+    def _complain(self, malformed: int) -> None:
+        _MALFORMED.inc(malformed)
+        if time.monotonic() - self._complained_at > _COMPLAIN_EVERY_S:
+            self._complained_at = time.monotonic()
+            _log.warning("%d records of a batch are not of the form their topic promises; left out", malformed)
+
+    async def _load(self) -> None:
+        await asyncio.gather(*(self._recall(what, ask) for what, ask in self._remembered.items()))
+        self.loaded.set()
+
+    async def _recall(self, what: str, ask: Remembered) -> None:
+        said = False
+        while True:
+            try:
+                malformed = self._hall.learn(await ask())
+            except TickroomError as error:
+                if not said:
+                    _log.info("the last %s are not to be had yet: %s", what, error.detail)
+                    said = True
+                await asyncio.sleep(_ASK_AGAIN_S)
+            else:
+                if malformed:
+                    self._complain(malformed)
+                return

@@ -1,0 +1,135 @@
+"""uvicorn inside our own event loop: we bind, we take the signals, we say when it stops."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.gateway.websocket_protocol import FrameProtocol
+from services.shared.errors import StartFailed
+
+SEND_BUFFER_BYTES: Final = 128 << 10
+"""Of every accepted socket (the kernel doubles it). Without a bound it grows to megabytes, and a reader that fell
+behind would be shown prices from long ago."""
+
+_BACKLOG: Final = 4096
+_PING_EVERY_S: Final = 20.0
+_GRACE_S: Final = 1
+_CUT_OFF_S: Final = 0.5
+
+
+class HttpServer:
+    """Serves `app` on HOST:PORT until told to stop."""
+
+    def __init__(self, app: ASGIApp, *, host: str, port: int, max_message_bytes: int = 65536) -> None:
+        """port: 0 picks a free one. max_message_bytes: of one WebSocket message; 0 = no limit."""
+        self.host = host
+        self.port = port
+        self.started = asyncio.Event()
+        self._server = _Embedded(
+            Config(
+                cast(Any, app),
+                http=HttpToolsProtocol,
+                ws=FrameProtocol,
+                ws_max_size=max_message_bytes or sys.maxsize,
+                ws_per_message_deflate=False,
+                ws_ping_interval=_PING_EVERY_S,
+                ws_ping_timeout=_PING_EVERY_S,
+                lifespan="off",  # the composition root opens and closes what the app needs
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,  # whom to believe is decided by TRUSTED_PROXIES alone
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
+            ),
+            self.started,
+        )
+
+    @property
+    def url(self) -> str:
+        """`http://HOST:PORT` with the port that was picked; known once the socket is bound."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serves until `stop`, then closes what is open within a second. Raises StartFailed where it can't listen."""
+        # uvicorn writes addresses and query strings of every connection at INFO
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        listening = _bind(self.host, self.port)
+        self.port = listening.getsockname()[1]
+        serving = asyncio.create_task(self._server.serve(sockets=[listening]), name="http server")
+        stopping = asyncio.create_task(stop.wait())
+        announcing = asyncio.create_task(self._announce())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self._server.should_exit = True
+            await serving
+        finally:
+            for task in (serving, stopping, announcing):
+                task.cancel()
+            listening.close()
+
+    async def _announce(self) -> None:
+        await self.started.wait()
+        print(f"listening on {self.url}", flush=True)  # noqa: T201 (what people and scripts wait for)
+
+
+class _Embedded(Server):
+    def __init__(self, config: Config, serving: asyncio.Event) -> None:
+        super().__init__(config)
+        self._serving = serving
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Signals are the process's, not uvicorn's.
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._serving.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cutting_off = asyncio.get_running_loop().call_later(_CUT_OFF_S, self._cut_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting_off.cancel()
+
+    def _cut_off(self) -> None:
+        """Connections whose peer does not read would hold the stop up."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as error:
+        raise StartFailed(f"HOST: {host} is no address of this machine ({error.strerror})") from None
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted sockets inherit it
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise StartFailed(_why(error, host, port)) from None
+    listening.setblocking(False)
+    return listening
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"PORT: {port} is taken on {host}; stop what listens there, or set PORT (0 picks a free one)"
+    if error.errno == errno.EACCES:
+        return f"PORT: {port} needs rights that this process does not have; set PORT to 1024 or more"
+    return f"HOST: can't listen on {host}:{port} ({error.strerror})"
