@@ -9,14 +9,10 @@ import asyncio
 import fcntl
 import os
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from services.gateway import app as gateway
-from services.gateway import config as gateway_config
-from services.prediction import app as prediction
-from services.prediction import config as prediction_config
 from services.shared import kafka
 from services.shared.config import SharedSettings, load
 from services.shared.embedded_kafka import embedded_kafka
@@ -25,10 +21,6 @@ from services.shared.kafka import Kafka
 from services.shared.positions import Position
 from services.shared.process import App, run, until
 from services.shared.telemetry import setup_logging
-from services.stock_data import app as stock_data
-from services.stock_data import config as stock_data_config
-from services.users import app as users
-from services.users import config as users_config
 
 _LONGEST_SOCKET_FOLDER = 80  # a Unix socket's path may have 107 bytes
 
@@ -38,31 +30,48 @@ async def main(stop: asyncio.Event) -> None:
     setup_logging(common.log_format, common.log_level)
     async with AsyncExitStack() as house:
         house.enter_context(_only_one(common.data_dir))
-        sockets = _socket_folder(common.data_dir, house)
-        addresses = {f"{room}_address": f"unix:{sockets}/{room}" for room in ("stock_data", "prediction", "users")}
+        broker = asyncio.create_task(house.enter_async_context(_broker(common)))
+        await asyncio.sleep(0)  # the broker starts in a thread while the rooms are imported, which takes a second
+        waves = _rooms(_socket_folder(common.data_dir, house))
+        cluster = await until(stop, broker)
+        if cluster is not None:
+            await _run_all(stop, waves(cluster))
 
-        def own(room: str) -> dict[str, object]:
-            return {**addresses, "grpc_listen": f"unix:{sockets}/{room}"}
 
-        settings = (
-            load(stock_data_config.Settings, **own("stock_data")),
-            load(prediction_config.Settings, **own("prediction")),
-            load(users_config.Settings, **own("users")),
-            load(gateway_config.Settings, **addresses),
-        )
-        broker = await until(stop, house.enter_async_context(_broker(common)))
-        if broker is None:
-            return
-        study = prediction.build(settings[1], broker)
-        office = users.build(settings[2], broker)
+def _rooms(sockets: Path) -> Callable[[Kafka], Sequence[Sequence[App]]]:
+    """Imports the rooms and reads their settings; the result builds them, in waves as they stop."""
+    from services.gateway import app as gateway
+    from services.gateway import config as gateway_config
+    from services.prediction import app as prediction
+    from services.prediction import config as prediction_config
+    from services.stock_data import app as stock_data
+    from services.stock_data import config as stock_data_config
+    from services.users import app as users
+    from services.users import config as users_config
+
+    addresses = {f"{room}_address": f"unix:{sockets}/{room}" for room in ("stock_data", "prediction", "users")}
+
+    def own(room: str) -> dict[str, object]:
+        return {**addresses, "grpc_listen": f"unix:{sockets}/{room}"}
+
+    of_stock_data = load(stock_data_config.Settings, **own("stock_data"))
+    of_prediction = load(prediction_config.Settings, **own("prediction"))
+    of_users = load(users_config.Settings, **own("users"))
+    of_gateway = load(gateway_config.Settings, **addresses)
+
+    def build(cluster: Kafka) -> Sequence[Sequence[App]]:
+        study = prediction.build(of_prediction, cluster)
+        office = users.build(of_users, cluster)
 
         async def worked_through() -> Sequence[Mapping[str, Position]]:
             return await asyncio.gather(study.worked_through(), office.worked_through())
 
-        entrance = stock_data.build(settings[0], broker, worked_through=worked_through if broker.embedded else None)
-        door = gateway.build(settings[3], broker)
+        entrance = stock_data.build(of_stock_data, cluster, worked_through=worked_through if cluster.embedded else None)
+        door = gateway.build(of_gateway, cluster)
         # stopping goes against the flow of ticks: first the feed, then the door, then those who finish their work
-        await _run_all(stop, [[entrance], [door], [study, office]])
+        return [[entrance], [door], [study, office]]
+
+    return build
 
 
 async def _run_all(stop: asyncio.Event, waves: Sequence[Sequence[App]]) -> None:

@@ -1,6 +1,7 @@
 """The front door put together: REST and WebSocket rooms on one port, fed by Kafka, backed by three rooms over gRPC."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -22,9 +23,13 @@ from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
 from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
+from services.shared.process import until
 from services.shared.topics import TICKS
 
 _log = logging.getLogger("tickroom.gateway")
+
+
+_WAIT_FOR_ROOMS_S = 10.0
 
 
 class Gateway:
@@ -39,7 +44,8 @@ class Gateway:
     async def run(self, stop: asyncio.Event) -> None:
         """Serves until `stop`: first the sockets close, then the reader ends, then the channels. Raises StartFailed."""
         async with AsyncExitStack() as house:
-            app = await self._furnish(house)
+            app, rooms = await self._furnish(house)
+            await until(stop, _answering(rooms, _WAIT_FOR_ROOMS_S))
             settings = self._settings
             if settings.open and not settings.loopback:
                 _log.warning(
@@ -59,8 +65,8 @@ class Gateway:
         self.url = server.url
         self.started.set()
 
-    async def _furnish(self, house: AsyncExitStack) -> ASGIApp:
-        """Opens what the door needs; none of the rooms behind has to be there yet."""
+    async def _furnish(self, house: AsyncExitStack) -> tuple[ASGIApp, Sequence[Check]]:
+        """Opens what the door needs, and says how to ask the rooms behind; none of them has to be there yet."""
         settings, kafka = self._settings, self._kafka
         token = None if settings.internal_token is None else settings.internal_token.get_secret_value()
         stock_data = GrpcStockData(settings.stock_data_address, token)
@@ -95,7 +101,16 @@ class Gateway:
             },
         )
         door = Door(settings=settings, hall=hall, symbols=symbols, verifier=verifier, users=users)
-        return application([*rest_routes(desk), *websocket_routes(door)], admission)
+        rooms = (stock_data.healthy, prediction.healthy, users.healthy)
+        return application([*rest_routes(desk), *websocket_routes(door)], admission), rooms
+
+
+async def _answering(rooms: Sequence[Check], within_s: float) -> None:
+    """Returns when all rooms answer, so that the first visitor is served; after `within_s` the door opens without them."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while not all(await asyncio.gather(*(room() for room in rooms))):
+                await asyncio.sleep(0.05)
 
 
 def build(settings: Settings, kafka: Kafka) -> Gateway:

@@ -90,7 +90,8 @@ class EmbeddedKafka:
 @asynccontextmanager
 async def embedded_kafka() -> AsyncIterator[Kafka]:
     """Runs a broker with every topic of `topics.py` while the context is open."""
-    broker = EmbeddedKafka()
+    # in a thread: its first call waits for librdkafka's own thread, often a whole second
+    broker = await asyncio.to_thread(EmbeddedKafka)
     trimming = asyncio.create_task(broker.keep_trimmed(), name="trim the embedded broker")
     try:
         yield broker.kafka

@@ -109,9 +109,7 @@ class Person:
 
 async def register(base: str, email: str = "ada@example.org") -> Person:
     async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=15) as http:
-        reply = await http.post(
-            "/api/users/register", json={"name": "Ada", "email": email, "password": PASSWORD}
-        )
+        reply = await http.post("/api/users/register", json={"name": "Ada", "email": email, "password": PASSWORD})
     assert reply.status_code == 201, reply.text
     return Person(reply.json()["user_id"], reply.json()["token"], base)
 
