@@ -15,21 +15,23 @@ class Lags:
         self.partitions = list(partitions)
         self.failure: Exception | None = None
         self.asked = 0
-        self.answering = asyncio.Event()
-        self.answering.set()
+        self._answered = asyncio.Condition()
 
     async def lag(self, reader: Reader) -> Mapping[int, int | None]:
         found = dict(enumerate(self.partitions))
-        await self.answering.wait()
         if self.failure is not None:
             raise self.failure
-        self.asked += reader is READERS_WITH_STATE[-1]
+        if reader is READERS_WITH_STATE[-1]:
+            async with self._answered:
+                self.asked += 1
+                self._answered.notify_all()
         return found if reader is READERS_WITH_STATE[0] else dict.fromkeys(found, 0)
 
     async def next_answer(self) -> None:
-        before = self.asked
-        while self.asked < before + 2:
-            await asyncio.sleep(0.001)
+        """Returns when what is set now was taken in: the round under way, one with it, and the begin of another."""
+        last = self.asked + 3
+        async with self._answered:
+            await self._answered.wait_for(lambda: self.asked >= last)
 
 
 def open_pressure(lags: Lags, limit: int = 1_000) -> Pressure:
