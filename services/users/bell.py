@@ -15,7 +15,7 @@ class Bell:
         self._rung.set()
 
     async def wait(self, at_most_s: float) -> None:
-        """Returns when it rings, or after `at_most_s` seconds."""
+        """Returns when it rings, or after `at_most_s` seconds (with 0 at once)."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._rung.wait(), at_most_s)
         self._rung.clear()

@@ -20,6 +20,7 @@ from services.users.store import watching
 from services.users.worker import AlertWork
 
 MOST_AT_ONCE: Final = 2_000
+_SOON_S: Final = 0.05
 _log = logging.getLogger("tickroom.users.intake")
 
 
@@ -38,29 +39,29 @@ class Intake:
 
     async def run(self) -> None:
         """Looks until it is cancelled. A failure (the database away, the partition lost) is tried again."""
-        failing = False
+        failing, pause_s = False, 0.0
         while True:
-            await self._bell.wait(self._every_s)
+            await self._bell.wait(pause_s)
             try:
-                while await self.look():
-                    pass
+                pause_s = await self.look()
                 failing = False
             except (TickroomError, SQLAlchemyError, OSError, TimeoutError) as error:
                 if not failing:
                     _log.warning("rules can't be taken in just now: %s", type(error).__name__)
-                failing = True
+                failing, pause_s = True, self._every_s
 
-    async def look(self) -> bool:
-        """Takes in what is new for the partitions that are ours. True where there may be more."""
+    async def look(self) -> float:
+        """Takes in what is new for the partitions that are ours. Returns after how many seconds to look again."""
         async with self._database.reading() as session:
             symbols = await watching.symbols_with_news(session)
-        by_partition: dict[int, list[str]] = {}
+        owned, by_partition = self._reader.owned, dict[int, list[str]]()
         for symbol in symbols:
-            partition = partition_of(symbol, self._count)
-            if partition in self._reader.owned:
-                by_partition.setdefault(partition, []).append(symbol)
-        found = [await self._take(partition, mine) for partition, mine in by_partition.items()]
-        return MOST_AT_ONCE in found
+            by_partition.setdefault(partition_of(symbol, self._count), []).append(symbol)
+        found = [await self._take(partition, mine) for partition, mine in by_partition.items() if partition in owned]
+        if MOST_AT_ONCE in found:
+            return 0.0
+        # what is not ours (yet) may be so in a moment: a partition that is just being loaded has read its rules before
+        return self._every_s if owned.issuperset(by_partition) else _SOON_S
 
     async def _take(self, partition: int, symbols: Sequence[str]) -> int:
         async with self._reader.exclusive(partition):
