@@ -1,0 +1,275 @@
+"""Killed in the middle of 20,000 ticks at full rate: signals and firings are those of an uninterrupted run."""
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from websockets.exceptions import ConnectionClosed
+
+from services.shared.kafka import connect
+from services.shared.topics import READERS_WITH_STATE, SIGNALS, TICKS
+from tests.e2e.house import ROOMS, Person, Process, embedded, frames, login, process, register, room
+from tests.servers.kafka import KafkaServer
+from tests.servers.postgres import PostgresServer
+from tests.servers.process import free_port
+from tests.servers.redis import RedisServer
+
+REPLAY = {
+    "REPLAY_START": "2003-01-02",
+    "REPLAY_RATE": "max",
+    "REPLAY_LOOP": "false",
+    "REPLAY_DELAY_S": "6",
+    "REGISTRATIONS_PER_HOUR": "0",
+    "LOGIN_ATTEMPTS_PER_MINUTE": "0",
+}
+TICKS_IN_ALL = 20_038
+LAST_DAY = "2013-03-01"
+RULES: list[tuple[str, str, float, dict[str, Any]]] = [
+    *[("AAPL", kind, level, {"trigger": "every_time"}) for kind in ("crossing_up", "crossing_down")
+      for level in (40.0, 90.0, 150.0, 300.0, 500.0)],
+    *[("GOOG", "crossing", level, {"trigger": "every_time", "cooldown_s": 86_400}) for level in (300.0, 450.0, 600.0)],
+    *[("IBM", kind, 100.0, {"trigger": "every_time", "hysteresis_pct": 2.0}) for kind in ("greater_than", "less_than")],
+    *[("MSFT", "crossing", float(level), {"trigger": "every_time"}) for level in range(20, 36)],
+    ("FB", "less_than", 20.0, {}),
+    ("AAPL", "greater_than", 700.0, {}),
+]  # fmt: skip
+
+Firing = tuple[str, str, float, float, str]
+
+
+@dataclass
+class Outcome:
+    firings: list[Firing]
+    signals: dict[tuple[str, int], str]
+
+
+async def make_rules(person: Person) -> None:
+    """Every rule is active before the first tick, so that every run counts from the same one."""
+    await asyncio.gather(*(person.alert(symbol, kind, level, **more) for symbol, kind, level, more in RULES))
+    async with httpx.AsyncClient(base_url=person.base, trust_env=False, headers=person.headers) as http:
+        async with asyncio.timeout(10):
+            while {each["status"] for each in (await http.get("/api/v1/alerts")).json()["items"]} != {"active"}:  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.05)
+        assert max(each["last"] or "" for each in (await http.get("/tickers")).json()["items"]) < REPLAY["REPLAY_START"]
+
+
+async def reached(base: str, day: str, within_s: float = 120.0) -> None:
+    """Waits until bars of `day` are stored: then its ticks are on their way."""
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=10) as http, asyncio.timeout(within_s):
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                reply = await http.get("/tickers")
+                if reply.status_code == 200 and any((each["last"] or "") >= day for each in reply.json()["items"]):
+                    return
+            await asyncio.sleep(0.02)
+
+
+async def firings(person: Person) -> list[Firing]:
+    """All notifications, once nothing more has come for a while. Each id must be one firing."""
+    async with person.notifications() as socket:
+        told = await frames(socket, quiet_s=3.0)
+    alerts = [each for each in told if each["type"] == "alert_triggered"]
+    by_id = {each["id"]: each for each in alerts}
+    return sorted(
+        (each["symbol"], each["condition"], each["threshold"], each["price"], each["timestamp"])
+        for each in by_id.values()
+    )
+
+
+class Watcher:
+    """A plain client of every symbol: what it gets must come once and in order."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self.received: list[dict[str, Any]] = []
+
+    async def watch(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            async with room(self._base, "/websocket/stocks/all") as socket:
+                async for text in socket:
+                    self.received.append(json.loads(text))
+
+    def check(self) -> None:
+        for kind in ("stock_price_update", "prediction_update"):
+            for symbol in ("AAPL", "FB", "GOOG", "IBM", "MSFT"):
+                times = [
+                    each["timestamp"] for each in self.received if (each["type"], each["symbol"]) == (kind, symbol)
+                ]
+                assert times == sorted(set(times)), (kind, symbol)
+                assert times
+                assert times[-1].startswith(LAST_DAY), (kind, symbol, times[-1])
+
+
+# -- embedded: the whole process is killed -----------------------------------------------------------------------------
+
+
+async def play_embedded(folder: Path, kill_at: str) -> list[Firing]:
+    async with embedded(folder, **REPLAY) as (running, base):
+        await make_rules(await register(base))
+        await reached(base, kill_at)
+        running.kill()
+    async with embedded(folder, **REPLAY) as (_, base):
+        await reached(base, LAST_DAY)
+        return await firings(await login(base))
+
+
+async def test_the_whole_process_killed_goes_on_to_the_same_firings(tmp_path: Path) -> None:
+    async with embedded(tmp_path, **REPLAY) as (_, base):
+        ada = await register(base)
+        await make_rules(ada)
+        watcher = Watcher(base)
+        watching = asyncio.create_task(watcher.watch())
+        await reached(base, LAST_DAY)
+        whole = await firings(ada)
+        watching.cancel()
+    watcher.check()
+    assert len(whole) > 150
+    for kill_at in ("2003-06-02", "2007-07-02"):
+        (tmp_path / kill_at).mkdir()
+        assert await play_embedded(tmp_path / kill_at, kill_at) == whole
+
+
+# -- four processes on Apache Kafka, PostgreSQL, Redis: one of them is killed -------------------------------------------
+
+
+class Four:
+    """The four services as processes of their own."""
+
+    def __init__(self, folder: Path, kafka: str, database: str, redis: str) -> None:
+        ports = {name: free_port() for name in ROOMS}
+        self.base = f"http://127.0.0.1:{ports['gateway']}"
+        self._folder = folder
+        self._stack = AsyncExitStack()
+        self._environment = {
+            **REPLAY,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "DATABASE_URL": database,
+            "REDIS_URL": redis,
+            "SECRET_KEY": "s" * 64,
+            "INTERNAL_TOKEN": "t" * 32,
+            "PORT": str(ports["gateway"]),
+            **{f"{name.upper()}_ADDRESS": f"dns:///127.0.0.1:{ports[name]}" for name in ROOMS[:3]},
+        }
+        self._ports = ports
+
+    def start(self, name: str, instance: str = "", **more: str) -> Process:
+        environment = {
+            **self._environment,
+            "DATA_DIR": str(self._folder / f"{name}{instance}"),
+            "GRPC_LISTEN": f"127.0.0.1:{self._ports[name] if not instance else free_port()}",
+            **more,
+        }
+        log = self._folder / f"{name}{instance}.log"
+        return self._stack.enter_context(process(f"services.{name}", log, environment))
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def four(
+    folder: Path, kafka: KafkaServer, database: str, redis: str
+) -> AsyncIterator[tuple[Four, dict[str, Process]]]:
+    houses = Four(folder, kafka.bootstrap, database, redis)
+    try:
+        running = {name: houses.start(name) for name in ROOMS}
+        await running["gateway"].says("listening on")
+        async with httpx.AsyncClient(base_url=houses.base, trust_env=False) as http, asyncio.timeout(60):
+            while (await http.get("/health/ready")).status_code != 200:  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.1)
+        yield houses, running
+    finally:
+        await houses.close()
+
+
+async def signals_of(bootstrap: str) -> dict[tuple[str, int], str]:
+    """Every signal on the topic by its cause, without the epoch. One that stands there twice must say the same."""
+    kafka = await connect(bootstrap, 30)
+    ends = await kafka.ends(SIGNALS)
+    await kafka.close()
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    consumer.assign([TopicPartition(SIGNALS.name, number) for number in ends])
+    found: dict[tuple[str, int], str] = {}
+    left = sum(ends.values())
+    while left > 0:
+        for records in (await asyncio.wait_for(consumer.getmany(timeout_ms=1000), 20)).values():
+            left -= len(records)
+            for record in records:
+                signal = json.loads(record.value or b"")
+                del signal["epoch"]
+                text = json.dumps(signal)
+                assert found.setdefault((signal["symbol"], signal["seq"]), text) == text
+    await consumer.stop()
+    return found
+
+
+async def play(
+    folder: Path, kafka: KafkaServer, postgres: PostgresServer, redis: RedisServer, kill: str | None
+) -> Outcome:
+    kafka.empty()
+    redis.empty()
+    name = f"crash_{kill or 'none'}"
+    folder = folder / name
+    folder.mkdir()
+    async with four(folder, kafka, postgres.create_database(name), redis.url) as (houses, running):
+        ada = await register(houses.base)
+        await make_rules(ada)
+        watcher = Watcher(houses.base)
+        watching = asyncio.create_task(watcher.watch())
+        if kill is not None:
+            await reached(houses.base, "2006-01-03")
+            running[kill].kill()
+            await asyncio.sleep(1.0)
+            houses.start(kill)
+        await reached(houses.base, LAST_DAY)
+        await worked_off(kafka.bootstrap)
+        told = await firings(ada if kill != "gateway" else await login(houses.base))
+        signals = await signals_of(kafka.bootstrap)
+        watching.cancel()
+        if kill != "gateway":
+            watcher.check()
+    postgres.drop_database(name)
+    return Outcome(told, signals)
+
+
+async def worked_off(bootstrap: str) -> None:
+    """Waits until both readers with state have worked through all ticks."""
+    kafka = await connect(bootstrap, 30)
+    async with asyncio.timeout(60):
+        for reader in READERS_WITH_STATE:
+            while set((await kafka.lag(reader)).values()) != {0}:  # noqa: ASYNC110 (Kafka tells nobody)
+                await asyncio.sleep(0.1)
+    total = sum((await kafka.ends(TICKS)).values())
+    await kafka.close()
+    assert total >= TICKS_IN_ALL
+
+
+@pytest.mark.apache_kafka
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_any_service_killed_leaves_the_same_signals_and_firings(
+    tmp_path: Path, apache_kafka: KafkaServer, postgres_server: PostgresServer, redis_server: RedisServer
+) -> None:
+    whole = await play(tmp_path, apache_kafka, postgres_server, redis_server, kill=None)
+    assert len(whole.firings) > 150
+    assert Counter(symbol for symbol, _ in whole.signals) == {
+        "AAPL": 2558,
+        "IBM": 2558,
+        "MSFT": 2558,
+        "GOOG": 2147,
+        "FB": 196,
+    }
+    for kill in ("users", "prediction", "stock_data", "gateway"):
+        killed = await play(tmp_path, apache_kafka, postgres_server, redis_server, kill)
+        assert killed.firings == whole.firings, kill
+        assert killed.signals == whole.signals, kill
