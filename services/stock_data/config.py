@@ -46,7 +46,7 @@ class Settings(SharedSettings):
     replay_delay_s: float = Field(0.0, ge=0, le=86_400, description="wait after all readers are ready")
     replay_loop: bool = Field(True, description="start again at the end, as a new epoch")
     reader_lag_limit: int = Field(
-        20_000,
+        10_000,
         ge=100,
         le=1_000_000,
         description="records that the slowest reader with state may be behind on a partition before the feed waits",

@@ -51,7 +51,7 @@ class Plan:
     rate: float = 10.0
     delay_s: float = 0.0
     loop: bool = True
-    reader_lag_limit: int = 20_000
+    reader_lag_limit: int = 10_000
 
 
 class Pump:

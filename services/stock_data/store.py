@@ -6,7 +6,8 @@ the feed over knows that nothing of the old holder comes after it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from itertools import islice
+from typing import Any, Final, cast
 
 from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,6 +21,7 @@ from services.stock_data.tables import BarRow, FeedRow, SplitRow, TickerRow
 _FEED, _TICKERS = cast(Table, FeedRow.__table__), cast(Table, TickerRow.__table__)
 _BARS, _SPLITS = cast(Table, BarRow.__table__), cast(Table, SplitRow.__table__)
 
+_ROWS_AT_ONCE: Final = 5_000
 _BAR_FIELDS = FinalBar.__struct_fields__
 _SPLIT_FIELDS = SplitFound.__struct_fields__
 
@@ -147,10 +149,11 @@ class Store:
 
     async def _add(self, session: AsyncSession, bars: Iterable[FinalBar], splits: Iterable[SplitFound]) -> None:
         for table, fields, rows in ((_BARS, _BAR_FIELDS, bars), (_SPLITS, _SPLIT_FIELDS, splits)):
-            values = [{"source": self._source, **{name: getattr(row, name) for name in fields}} for row in rows]
-            if values:
-                # a replay that went back comes by the same rows again
-                await session.execute(upsert(session, table).on_conflict_do_nothing(), values)
+            # a replay that went back comes by the same rows again
+            statement, left = upsert(session, table).on_conflict_do_nothing(), iter(rows)
+            while some := list(islice(left, _ROWS_AT_ONCE)):
+                values = [{"source": self._source, **{name: getattr(row, name) for name in fields}} for row in some]
+                await session.execute(statement, values)
 
     # -- questions -------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,15 @@
 """The entrance whole: file to topic, through stops, crashes, takeovers and slow readers."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from services.shared.database import open_database
 from services.shared.embedded_kafka import EmbeddedKafka, embedded_kafka
@@ -237,6 +240,24 @@ async def test_an_outage_of_kafka_holds_the_feed_up_and_loses_nothing(days: Path
         await broker.kafka.close()
         await asyncio.to_thread(broker.close)
     assert by_symbol(arrived) == by_symbol(expected(feed_of(settings), arrived[0].epoch))
+
+
+async def test_an_outage_of_the_database_holds_the_feed_up_and_loses_nothing(
+    days: Path, tmp_path: Path, kafka_cluster: Kafka, followers: Followers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, failures = Store.advance, iter([True, False, True, True] + [False] * 1_000)
+
+    async def advance(store: Store, *args: Any) -> None:
+        if next(failures):
+            raise OperationalError("UPDATE feed", {}, sqlite3.OperationalError("database is locked"))
+        await works(store, *args)
+
+    monkeypatch.setattr(Store, "advance", advance)
+    settings = settings_of(tmp_path, days, replay_rate="400")
+    async with running(settings, kafka_cluster):
+        arrived = await followers.until(605)
+    assert by_symbol(arrived) == by_symbol(expected(feed_of(settings), arrived[0].epoch))
+    assert not next(failures)
 
 
 async def test_it_stops_during_an_outage(days: Path, tmp_path: Path) -> None:

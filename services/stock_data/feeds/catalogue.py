@@ -16,5 +16,5 @@ BUNDLED: Final = "replay"
 def open_feed(feed: str, *, symbols: Sequence[str], start: Start | None) -> ReplayFeed:
     """Reads the feed that FEED names (checked by config.py). Raises StartFailed. Slow: call it in a thread."""
     if feed.startswith(CSV):
-        return read_csv(Path(feed.removeprefix(CSV)), symbols=symbols, start=start)
+        return read_csv(Path(feed.removeprefix(CSV)).expanduser(), symbols=symbols, start=start)
     return read_bundled(symbols=symbols, start=start)
