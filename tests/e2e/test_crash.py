@@ -266,7 +266,7 @@ async def test_any_service_killed_leaves_the_same_signals_and_firings(
         "AAPL": 2558,
         "IBM": 2558,
         "MSFT": 2558,
-        "GOOG": 2147,
+        "GOOG": 2148,
         "FB": 196,
     }
     for kill in ("users", "prediction", "stock_data", "gateway"):
