@@ -19,7 +19,7 @@ from services.shared.embedded_kafka import embedded_kafka
 from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
 from services.shared.positions import Position
-from services.shared.process import App, run, until
+from services.shared.process import App, run, serve_metrics, until
 from services.shared.telemetry import setup_logging
 
 _LONGEST_SOCKET_FOLDER = 80  # a Unix socket's path may have 107 bytes
@@ -28,6 +28,7 @@ _LONGEST_SOCKET_FOLDER = 80  # a Unix socket's path may have 107 bytes
 async def main(stop: asyncio.Event) -> None:
     common = load(SharedSettings)
     setup_logging(common.log_format, common.log_level)
+    serve_metrics(common)
     async with AsyncExitStack() as house:
         house.enter_context(_only_one(common.data_dir))
         broker = asyncio.create_task(house.enter_async_context(_broker(common)))

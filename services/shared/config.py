@@ -38,6 +38,7 @@ class SharedSettings(BaseSettings):
         60.0, gt=0, le=3600, description="how long a start waits for Kafka, database and Redis"
     )
 
+    host: str = Field("127.0.0.1", description="where the gateway listens, and METRICS_PORT")
     grpc_listen: str = Field("127.0.0.1:0", description="host:port or unix:PATH of this room's gRPC server")
     stock_data_address: str = Field("dns:///127.0.0.1:50051", description="gRPC target of stock_data")
     prediction_address: str = Field("dns:///127.0.0.1:50052", description="gRPC target of prediction")

@@ -1,17 +1,22 @@
 """How a process begins and ends: settings, logging, connections, signals, and one clear line when it can't start."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+import prometheus_client
+
 from services.shared import kafka
 from services.shared.config import SharedSettings, load
 from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
 from services.shared.telemetry import setup_logging
+
+_log = logging.getLogger("tickroom")
 
 S = TypeVar("S", bound=SharedSettings)
 T = TypeVar("T")
@@ -39,6 +44,7 @@ def run_room(settings_class: type[S], build: Callable[[S, Kafka], App]) -> None:
             raise StartFailed(
                 "KAFKA_BOOTSTRAP_SERVERS is required to run one room; `python -m services` runs all four by itself"
             )
+        serve_metrics(settings)
         cluster = await until(stop, kafka.connect(settings.kafka_bootstrap_servers, settings.start_timeout_s))
         if cluster is None:
             return
@@ -74,6 +80,17 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)  # half-opened clients may hold threads that would delay the exit
+
+
+def serve_metrics(settings: SharedSettings) -> None:
+    """Prometheus text of this process on METRICS_PORT, where that is set. Raises StartFailed where it is taken."""
+    if not settings.metrics_port:
+        return
+    try:
+        prometheus_client.start_http_server(settings.metrics_port, settings.host)
+    except OSError as error:
+        raise StartFailed(f"METRICS_PORT: {settings.host}:{settings.metrics_port}: {error.strerror}") from None
+    _log.info("metrics on http://%s:%d/metrics", settings.host, settings.metrics_port)
 
 
 def _first(group: BaseExceptionGroup[StartFailed]) -> StartFailed:
