@@ -197,7 +197,7 @@ class SymbolAlerts:
         change nothing: later prices have spoken since.
         """
         side = self._side
-        if side.low is None or correction.of_seq != side.seq:
+        if not side.seq or correction.of_seq != side.seq:
             return
         for rule_id, way in side.rearmed:
             slot = self._slots.get(rule_id)
@@ -206,8 +206,8 @@ class SymbolAlerts:
                 watch.state.way = way
                 self._journal.changed[rule_id] = watch
                 self._fresh.add(slot)
-        if side.before is not None:
-            side.low, side.high = min(side.low, side.before), max(side.low, side.before)
+        if side.before is not None and side.price is not None:
+            side.low, side.high = min(side.price, side.before), max(side.price, side.before)
         side.price = side.before
         side.seq = 0
         side.rearmed = []

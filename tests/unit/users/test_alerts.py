@@ -59,6 +59,14 @@ def test_a_rule_expires_on_tick_time() -> None:
     assert go_on(in_time, 149.0, 151.0) == [2]
 
 
+def test_a_rule_that_cools_down_and_expires_at_one_tick_is_over() -> None:
+    alerts = watching(rule(("greater_than", 150.0), cooldown_s=10, expires_at=at(12)))
+    assert go_on(alerts, 151.0, 149.0, 151.0) == [1]
+    assert feed(alerts, [tick(4, 151.0, second=20)], first_of_epoch=False) == []
+    assert alerts.journal.changed["rule"].status == "expired"
+    assert len(alerts) == 0
+
+
 def test_a_clock_that_went_back_with_a_new_epoch_ends_pauses() -> None:
     alerts = watching(rule(("crossing_up", 150.0), cooldown_s=3600))
     assert go_on(alerts, 151.0) == [1]
@@ -170,6 +178,30 @@ def test_the_first_price_of_an_epoch_taken_back_leaves_no_side() -> None:
     assert feed(alerts, [tick(1, 100.0)]) == []
     assert feed(alerts, [correction(2, 1, 151.0), tick(3, 151.0)], first_of_epoch=False) == []
     assert go_on(alerts, 149.0, start=4) == [4]
+
+
+def test_the_right_price_after_a_pause_fires_what_the_wrong_one_could_not() -> None:
+    # the crossing at the wrong price came while the rule cooled down; the right price, beyond the line too, comes after
+    alerts = watching(rule(("crossing_up", 150.0), cooldown_s=10))
+    assert feed(alerts, [tick(1, 151.0, second=1), tick(2, 149.0, second=2)], first_of_epoch=False) == [1]
+    late = (tick(3, 152.0, second=10), correction(4, 3, 151.0), tick(5, 151.0, second=11))
+    assert feed(alerts, late, first_of_epoch=False) == [5]
+
+
+def test_a_latch_that_the_first_price_of_an_epoch_ended_wrongly_ends_at_the_right_one() -> None:
+    alerts = watching(rule(("greater_than", 150.0)))
+    assert go_on(alerts, 155.0) == [1]
+    again: list[Record] = [tick(1, 100.0, epoch="epoch-2"), correction(2, 1, 145.0, epoch="epoch-2")]
+    assert feed(alerts, again) == []
+    later = [tick(seq, price, epoch="epoch-2") for seq, price in enumerate([145.0, 151.0], start=3)]
+    assert feed(alerts, later, first_of_epoch=False) == [4]
+
+
+def test_a_trade_before_a_split_can_be_corrected_after_it() -> None:
+    alerts = watching(rule(("crossing_up", 600.0)), before=596.0)
+    assert go_on(alerts, 590.0) == []  # wrong
+    late: list[Record] = [split(2, 4.0), correction(3, 1, 151.0), tick(4, 151.0)]
+    assert feed(alerts, late, first_of_epoch=False) == [4]
 
 
 def test_a_correction_of_an_older_trade_changes_nothing() -> None:

@@ -31,7 +31,7 @@ actions = st.one_of(
     st.tuples(st.just("tick"), prices, st.integers(0, 2)),
     st.tuples(st.just("add"), rules),
     st.tuples(st.just("remove"), st.integers(0, 30)),
-    st.tuples(st.just("correct"), prices, st.integers(0, 3)),
+    st.tuples(st.just("correct"), prices, st.integers(0, 3), st.integers(0, 2)),
     st.tuples(st.just("split"), st.sampled_from([2.0, 0.5])),
     st.tuples(st.just("epoch"), st.integers(-30, 30)),
     st.tuples(st.just("restart")),
@@ -85,14 +85,14 @@ class Both:
         self.apply(tick(self.next(), price, second=self.time, epoch=self.name()))
         self.plain.tick(self.name(), self.seq, price, self.time, self.expiries)
 
-    def correct(self, price: float, age: int) -> None:
+    def correct(self, price: float, age: int, pause: int) -> None:
         """Of the last record or an older one; where it was the last trade, the right price follows."""
         of_seq = self.seq - age
         was_last = of_seq == self.plain.last_tick and of_seq > 0
         self.apply(correction(self.next(), of_seq, price, epoch=self.name()))
         self.plain.correct(of_seq)
         if was_last:
-            self.tick(price, 0)
+            self.tick(price, pause)
 
     def split(self, ratio: float) -> None:
         self.apply(split(self.next(), ratio, epoch=self.name()))
