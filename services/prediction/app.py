@@ -1,7 +1,7 @@
 """The study put together: reader of ticks, models, gRPC."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -60,7 +60,7 @@ class App:
                 horizon=_HORIZON,
                 clock=lambda: datetime.now(UTC),
             )
-            producer = await self._kafka.producer()
+            producer = await self._kafka.producer(bulk=True)
             stack.push_async_callback(producer.stop)
             out = _Topic(producer, self._kafka.partitions(SIGNALS))
             worker = Worker(stock, registry, out, bar=settings.signal_bar, policy=settings.signal_policy)
@@ -91,9 +91,11 @@ class _Topic:
     def __init__(self, producer: AIOKafkaProducer, partitions: int) -> None:
         self._producer, self._partitions = producer, partitions
 
-    async def send(self, symbol: str, event: bytes) -> Awaitable[object]:
+    async def send(self, symbol: str, event: bytes) -> asyncio.Future[object]:
         where = partition_of(symbol, self._partitions)
-        sent: Awaitable[object] = await self._producer.send(SIGNALS.name, event, key=symbol.encode(), partition=where)
+        sent: asyncio.Future[object] = await self._producer.send(
+            SIGNALS.name, event, key=symbol.encode(), partition=where
+        )
         return sent
 
 

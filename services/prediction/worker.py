@@ -6,8 +6,8 @@ and acknowledged before the checkpoint; after a crash the same ones come again a
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -30,13 +30,11 @@ from services.shared.readers import Fresh
 HISTORY_BARS: Final = 400
 """Bars from which a state is made anew: what came before has lost all weight (below 1e-9) in every average."""
 
-_log = logging.getLogger("tickroom.prediction")
-
 
 class Signals(Protocol):
-    """Where signals go. What `send` gives is awaited until the broker has the signal; it raises KafkaError."""
+    """Where signals go. What `send` gives is done when the broker has the signal, and may raise KafkaError."""
 
-    async def send(self, symbol: str, event: bytes) -> Awaitable[object]: ...
+    async def send(self, symbol: str, event: bytes) -> asyncio.Future[object]: ...
 
 
 class Symbol(msgspec.Struct):
@@ -53,6 +51,7 @@ class _Partition:
     symbols: dict[str, Symbol]
     changed: set[str] = field(default_factory=set)
     latest: dict[str, Latest] = field(default_factory=dict)
+    acks: list[asyncio.Future[object]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +79,26 @@ class Worker:
         self._partitions[partition] = _Partition(symbols)
 
     async def work(self, partition: int, records: Sequence[Fresh]) -> None:
-        """Raises Unavailable and KafkaError: the reader then goes back to the checkpoint."""
+        """Publishes too; acks are awaited before the checkpoint. Raises Unavailable and KafkaError: the reader then
+        goes back to its checkpoint."""
         await self._registry.ready()
         held = self._partitions[partition]
         decided = await self._take_in(held, records)
-        if decided:
-            forecasts = self._forecast(decided)
-            acks = [await self._publish(held, each, said) for each, said in zip(decided, forecasts, strict=True)]
-            await asyncio.gather(*acks)
+        said = Counter[tuple[str, str]]()
+        for each, forecast in zip(decided, self._forecast(decided), strict=True):
+            signal = await self._publish(held, each, forecast)
+            said[signal.prediction, signal.reason or ""] += 1
+        for labels, count in said.items():
+            metrics.SIGNALS.labels(*labels).inc(count)
 
     def urgent(self, partition: int) -> bool:
         return False
 
     async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
         held = self._partitions[partition]
+        # only now: batches follow one another while signals are on their way. The database is not in use yet
+        acks, held.acks = held.acks, []
+        await asyncio.gather(*acks)
         await store.save_latest(session, [held.latest[name] for name in sorted(held.latest)])
         return {name: _encode(held.symbols[name]) for name in held.changed}
 
@@ -103,7 +108,9 @@ class Worker:
         held.latest.clear()
 
     def forget(self, partition: int) -> None:
-        self._partitions.pop(partition, None)
+        if (held := self._partitions.pop(partition, None)) is not None:
+            for ack in held.acks:
+                ack.add_done_callback(_noted)
 
     async def _take_in(self, held: _Partition, records: Sequence[Fresh]) -> list[_Decided]:
         """Brings the states forward, in order; answers the bars that are to be decided."""
@@ -155,12 +162,13 @@ class Worker:
                 forecasts[place] = forecast
         return forecasts
 
-    async def _publish(self, held: _Partition, each: _Decided, forecast: Forecast | None) -> Awaitable[object]:
+    async def _publish(self, held: _Partition, each: _Decided, forecast: Forecast | None) -> Signal:
         signal = self._decide(each, forecast)
         each.symbol.prediction, each.symbol.prev_seq = signal.prediction, signal.seq
         event = encode(signal)
         held.latest[signal.symbol] = Latest(signal.symbol, signal.epoch, signal.seq, event)
-        return await self._out.send(signal.symbol, event)
+        held.acks.append(await self._out.send(signal.symbol, event))
+        return signal
 
     def _decide(self, each: _Decided, forecast: Forecast | None) -> Signal:
         name, model = each.bar.symbol, each.model
@@ -169,8 +177,6 @@ class Worker:
         reason: Reason | None = "no_model" if model is None else "warming_up"
         if forecast is not None:
             prediction, reason = signals.decide(forecast, each.symbol.prediction, self._policy, skill)
-        metrics.BARS.inc()
-        metrics.SIGNALS.labels(prediction, reason or "").inc()
         return signals.signal(
             each.bar,
             prev_seq=each.symbol.prev_seq,
@@ -181,6 +187,12 @@ class Worker:
             model_version=model.model.version if model else "",
             skill=skill,
         )
+
+
+def _noted(ack: asyncio.Future[object]) -> None:
+    """Nobody waits for it any more: what was not stored is decided and published again."""
+    if not ack.cancelled():
+        ack.exception()
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -243,6 +243,15 @@ def last_positions(ticks: Sequence[Tick | Bar]) -> dict[str, Position]:
     return {record.symbol: Position(record.epoch, record.seq) for record in ticks}
 
 
+async def test_stops_while_it_waits(kafka: Kafka, settings: Settings) -> None:
+    """Without stock_data nobody knows which model decides; a stop ends the wait, and nothing is worked through."""
+    ticks = replay()[:30]
+    async with asyncio.timeout(20), running(app.build(settings, kafka)) as study:
+        await publish(kafka, ticks)
+        await asyncio.sleep(0.2)
+        assert await study.worked_through() == {}
+
+
 async def test_records_wait_for_stock_data(kafka: Kafka, settings: Settings) -> None:
     """The reader is there before the feed: it commits at once, and works when it knows which model decides."""
     ticks = [record for record in replay() if record.symbol == "IBM"][:30]

@@ -22,9 +22,10 @@ def is_due(cut: str, last_cut: str | None, sessions: int) -> bool:
     """Should a model be trained at `cut`? last_cut: of the one in effect, trained on `sessions`; None: none is."""
     if last_cut is None:
         return True
-    if cut <= last_cut:
+    first, day = _day(last_cut), _day(cut)
+    if cut <= last_cut or (day - first).days < sessions:  # the second spares counting: a day has one session at most
         return False
-    return _day(cut) >= sessions_after(_day(last_cut), max(sessions, 1))
+    return day >= sessions_after(first, max(sessions, 1))
 
 
 def _day(time: str) -> date:

@@ -1,7 +1,7 @@
 """Made-up bars and doubles for the tests of prediction."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -137,7 +137,7 @@ class Sent:
         self.events: list[bytes] = []
         self.fail_with: Exception | None = None
 
-    async def send(self, symbol: str, event: bytes) -> Awaitable[object]:
+    async def send(self, symbol: str, event: bytes) -> asyncio.Future[object]:
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if self.fail_with is not None:
             done.set_exception(self.fail_with)

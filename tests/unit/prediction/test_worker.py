@@ -1,5 +1,7 @@
 """Signals follow from the records and the model alone: not from batches, crashes, or what comes later."""
 
+import asyncio
+import gc
 import random
 from collections.abc import Callable, Sequence
 from math import log
@@ -281,10 +283,35 @@ async def test_failures_reach_the_reader(make: Make, out: Sent, stock: FakeStock
     stock.away = True
     with pytest.raises(Unavailable):
         await worker.work(PARTITION, fresh(replayed()))
-    stock.away = False
+    assert out.events == []
+
+
+async def test_no_checkpoint_before_the_broker_has_the_signals(make: Make, out: Sent, database: Database) -> None:
     out.fail_with = KafkaTimeoutError()
+    worker, states = await opened(make()), dict[str, bytes]()
+    await worker.work(PARTITION, fresh(replayed(last=START + 2)))
     with pytest.raises(KafkaTimeoutError):
-        await worker.work(PARTITION, fresh(replayed(last=START + 2)))
+        await checkpoint(worker, database, states)
+    async with database.reading() as session:
+        assert await store.latest_signals(session, []) == []
+    worker.forget(PARTITION)  # the reader goes back, and the same records come again
+    out.fail_with = None
+    await worker.open(PARTITION, {})
+    await worker.work(PARTITION, fresh(replayed(last=START + 2)))
+    await checkpoint(worker, database, states)
+    assert set(states) == {"AAA", "BBB"}
+
+
+async def test_failures_of_forgotten_signals_trouble_nobody(make: Make, out: Sent) -> None:
+    problems: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
+    out.fail_with = KafkaTimeoutError()
+    worker = await opened(make())
+    await worker.work(PARTITION, fresh(replayed(last=START + 2)))
+    worker.forget(PARTITION)
+    await asyncio.sleep(0)
+    gc.collect()  # asyncio tells of an exception that nobody looked at when its future goes
+    assert problems == []
 
 
 async def test_the_model_is_asked_once_for_a_batch(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
