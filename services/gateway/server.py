@@ -6,7 +6,7 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 from starlette.types import ASGIApp
@@ -22,6 +22,8 @@ behind would be shown prices from long ago."""
 
 _BACKLOG: Final = 4096
 _PING_EVERY_S: Final = 20.0
+_PONG_WITHIN_S: Final = 20.0
+_TICK_S: Final = 1.0
 _GRACE_S: Final = 1
 _CUT_OFF_S: Final = 0.5
 
@@ -34,23 +36,20 @@ class HttpServer:
         self.host = host
         self.port = port
         self.started = asyncio.Event()
-        self._server = _Embedded(
-            Config(
-                cast(Any, app),
-                http=HttpToolsProtocol,
-                ws=FrameProtocol,
-                ws_max_size=max_message_bytes or sys.maxsize,
-                ws_per_message_deflate=False,
-                ws_ping_interval=_PING_EVERY_S,
-                ws_ping_timeout=_PING_EVERY_S,
-                lifespan="off",  # the composition root opens and closes what the app needs
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,  # whom to believe is decided by TRUSTED_PROXIES alone
-                server_header=False,
-                timeout_graceful_shutdown=_GRACE_S,
-            ),
-            self.started,
+        self._config = Config(
+            cast(Any, app),
+            http=HttpToolsProtocol,
+            ws=FrameProtocol,
+            ws_max_size=max_message_bytes or sys.maxsize,
+            ws_per_message_deflate=False,
+            ws_ping_interval=_PING_EVERY_S,
+            ws_ping_timeout=_PONG_WITHIN_S,
+            lifespan="off",  # the composition root opens and closes what the app needs
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # whom to believe is decided by TRUSTED_PROXIES alone
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
         )
 
     @property
@@ -63,29 +62,22 @@ class HttpServer:
         """Serves until `stop`, then closes what is open within a second. Raises StartFailed where it can't listen."""
         # uvicorn writes addresses and query strings of every connection at INFO
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        listening = _bind(self.host, self.port)
-        self.port = listening.getsockname()[1]
-        serving = asyncio.create_task(self._server.serve(sockets=[listening]), name="http server")
-        stopping = asyncio.create_task(stop.wait())
-        announcing = asyncio.create_task(self._announce())
-        try:
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            self._server.should_exit = True
-            await serving
-        finally:
-            for task in (serving, stopping, announcing):
-                task.cancel()
-            listening.close()
+        with _bind(self.host, self.port) as listening:
+            self.port = listening.getsockname()[1]
+            await _Embedded(self._config, stop, self._announce).serve(sockets=[listening])
 
-    async def _announce(self) -> None:
-        await self.started.wait()
+    def _announce(self) -> None:
         print(f"listening on {self.url}", flush=True)  # noqa: T201 (what people and scripts wait for)
+        self.started.set()
 
 
 class _Embedded(Server):
-    def __init__(self, config: Config, serving: asyncio.Event) -> None:
+    """uvicorn's server, told by events instead of signals."""
+
+    def __init__(self, config: Config, stop: asyncio.Event, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._serving = serving
+        self._stop = stop
+        self._on_started = started
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -94,7 +86,14 @@ class _Embedded(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._serving.set()
+        self._on_started()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # keeps the Date header
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_S):
+                    await self._stop.wait()
+            self.should_exit = self._stop.is_set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         cutting_off = asyncio.get_running_loop().call_later(_CUT_OFF_S, self._cut_off)
