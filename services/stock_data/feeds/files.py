@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from services.shared.errors import InvalidInput, StartFailed
-from services.stock_data.core.csv_import import CsvFile, Report
+from services.stock_data.core.csv_import import CsvFile
+from services.stock_data.core.csv_report import Report
 
 _GZIP: Final = b"\x1f\x8b"
 T = TypeVar("T")

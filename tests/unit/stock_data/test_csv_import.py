@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from services.shared.errors import InvalidInput
 from services.stock_data.core import instants
-from services.stock_data.core.csv_import import Counts, CsvFile, DayRow, Issue, Report
+from services.stock_data.core.csv_import import CsvFile, DayRow
+from services.stock_data.core.csv_report import Counts, Issue, Report
 from services.stock_data.core.ticks import Quote
 
 HEADER = "ticker,sector,date,close,open,low,high,volume\n"
