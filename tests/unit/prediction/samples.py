@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 
@@ -44,6 +44,13 @@ def walk(count: int, *, seed: int, memory: float = 0.0, swing: float = 0.01) -> 
 def market(count: int, *, tickers: int = 3, memory: float = 0.0) -> dict[str, tuple[PastBar, ...]]:
     """Independent walks of AAA, BBB, CCC ..."""
     return {chr(65 + n) * 3: walk(count, seed=n, memory=memory) for n in range(tickers)}
+
+
+REPLAYED = market(320, tickers=2, memory=-0.5)
+"""What a replay is made of in several tests; its epoch begins after bar START."""
+START = 200
+STARTED = REPLAYED["AAA"][START].time
+NOW = datetime(2024, 1, 2, tzinfo=UTC)
 
 
 def records(symbol: str, bars: Sequence[PastBar], *, epoch: str = "e1", seq: int = 0) -> list[Tick | Bar]:

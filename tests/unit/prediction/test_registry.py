@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,10 @@ from services.prediction.artifacts import Artifacts
 from services.prediction.registry import Registry
 from services.shared.database import Database
 from services.shared.errors import Unavailable
-from tests.unit.prediction.samples import FakeStock, market
+from tests.unit.prediction.samples import NOW, REPLAYED, STARTED, FakeStock
 
-BARS = market(320, tickers=2)
+BARS = REPLAYED
 DAYS = BARS["AAA"]
-STARTED = DAYS[200].time
-NOW = datetime(2024, 1, 2, tzinfo=UTC)
 
 Make = Callable[[FakeStock], Registry]
 
@@ -25,11 +22,6 @@ Make = Callable[[FakeStock], Registry]
 def make(database: Database, tmp_path: Path) -> Make:
     """A new process each time, on the same database and files."""
     return lambda stock: Registry(stock, database, Artifacts(tmp_path), horizon="1d", clock=lambda: NOW)
-
-
-@pytest.fixture
-def stock() -> FakeStock:
-    return FakeStock(BARS, started=STARTED)
 
 
 async def test_trains_at_the_epochs_start_on_what_came_before(make: Make, stock: FakeStock) -> None:

@@ -16,26 +16,19 @@ from services.prediction.worker import Worker
 from services.shared.database import Database
 from services.shared.errors import InvalidInput, NotFound, Unavailable
 from services.shared.rpc import prediction_pb2 as pb
-from tests.unit.prediction.samples import FakeStock, Sent, fresh, market, records
-from tests.unit.prediction.test_registry import NOW
+from tests.unit.prediction.samples import NOW, REPLAYED, STARTED, FakeStock, Sent, fresh, records
 
-BARS = market(320, tickers=2, memory=-0.5)
-STARTED = BARS["AAA"][200].time
+BARS = REPLAYED
 
 
 @pytest.fixture
-def stock() -> FakeStock:
-    return FakeStock(BARS, started=STARTED)
-
-
-@pytest.fixture
-def registry(stock: FakeStock, database: Database, tmp_path: Path) -> Registry:
+def untrained(stock: FakeStock, database: Database, tmp_path: Path) -> Registry:
+    """At the first start, before `prepare`."""
     return Registry(stock, database, Artifacts(tmp_path), horizon="1d", clock=lambda: NOW)
 
 
 @pytest.fixture
-async def rpc(stock: FakeStock, registry: Registry, database: Database) -> Prediction:
-    await registry.prepare()
+def rpc(stock: FakeStock, registry: Registry, database: Database) -> Prediction:
     return Prediction(stock, registry, database)
 
 
@@ -91,13 +84,13 @@ async def test_unknown_tickers(rpc: Prediction) -> None:
         await rpc.ModelStatus(pb.ModelStatusRequest(ticker="NOPE"), None)
 
 
-async def test_too_few_bars_and_no_model(stock: FakeStock, registry: Registry, database: Database) -> None:
-    rpc = Prediction(stock, registry, database)
+async def test_too_few_bars_and_no_model(stock: FakeStock, untrained: Registry, database: Database) -> None:
+    rpc = Prediction(stock, untrained, database)
     with pytest.raises(Unavailable) as caught:
         await rpc.Predict(ask("AAA"), None)
     assert caught.value.code == "no_model"
     stock.bars = {**BARS, "NEW": BARS["AAA"][: WARM_UP - 1], "NONE": ()}
-    await registry.prepare()
+    await untrained.prepare()
     for ticker in ("NEW", "NONE"):
         with pytest.raises(Unavailable) as caught:
             await rpc.Predict(ask(ticker), None)
@@ -130,12 +123,12 @@ async def test_model_status_of_a_ticker_outside_training(rpc: Prediction, stock:
     assert reply.metrics.val_samples == effective.model.overall.count
 
 
-async def test_model_status_without_a_model(stock: FakeStock, registry: Registry, database: Database) -> None:
-    rpc = Prediction(stock, registry, database)
+async def test_model_status_without_a_model(stock: FakeStock, untrained: Registry, database: Database) -> None:
+    rpc = Prediction(stock, untrained, database)
     before = await rpc.ModelStatus(pb.ModelStatusRequest(ticker="AAA"), None)
     assert (before.model_loaded, before.service_ready, before.HasField("metrics")) == (False, False, False)
     stock.started = BARS["AAA"][10].time
-    await registry.prepare()
+    await untrained.prepare()
     after = await rpc.ModelStatus(pb.ModelStatusRequest(ticker="AAA"), None)
     assert (after.model_loaded, after.service_ready, after.HasField("metrics")) == (False, True, False)
     assert (after.model_type, after.model_version) == ("lightgbm", "")

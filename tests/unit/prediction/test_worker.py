@@ -23,32 +23,28 @@ from services.shared.errors import Unavailable
 from services.shared.events import Bar, Signal, Split, Tick, rfc3339
 from services.shared.positions import Step, SymbolState
 from services.shared.readers import Fresh
-from tests.unit.prediction.samples import FakeStock, Sent, final_bar, fresh, market, records, tick
-from tests.unit.prediction.test_registry import NOW
+from tests.unit.prediction.samples import (
+    NOW,
+    REPLAYED,
+    START,
+    STARTED,
+    FakeStock,
+    Sent,
+    final_bar,
+    fresh,
+    records,
+    tick,
+)
 
-BARS = market(320, tickers=2, memory=-0.5)
-START = 200
-STARTED = BARS["AAA"][START].time
+BARS = REPLAYED
 PARTITION = 3
 
 Make = Callable[..., Worker]
 
 
 @pytest.fixture
-def stock() -> FakeStock:
-    return FakeStock(BARS, started=STARTED)
-
-
-@pytest.fixture
 def out() -> Sent:
     return Sent()
-
-
-@pytest.fixture
-async def registry(stock: FakeStock, database: Database, tmp_path: Path) -> Registry:
-    registry = Registry(stock, database, Artifacts(tmp_path), horizon="1d", clock=lambda: NOW)
-    await registry.prepare()
-    return registry
 
 
 @pytest.fixture
