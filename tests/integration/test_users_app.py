@@ -44,6 +44,7 @@ from services.users.core.symbol_alerts import Firing
 from services.users.outbox import Relay
 from services.users.store import notifications
 from services.users.tables import CHECKPOINTS, AlertRow
+from tests.servers.postgres import PostgresServer
 from tests.unit.users.room import CREATED, add_user, firings, migrated, settings_of, until
 from tests.unit.users.ticks import at, tick
 
@@ -305,6 +306,27 @@ async def test_relays_of_several_processes_keep_the_order(tmp_path: Path, postgr
         assert [event for _, event in await house.published(1200)] == left
         for producer in producers:
             await producer.stop()
+
+
+async def test_a_database_that_is_away_for_a_while_loses_nothing(tmp_path: Path) -> None:
+    ticks = [tick(seq, 149.0 if seq % 2 else 151.0) for seq in range(1, 201)]
+    with PostgresServer() as server:
+        async with embedded_kafka() as kafka:
+            house = House(tmp_path, server.create_database("users"), kafka)
+            async with house.market(), house.running() as users:
+                ada = await register(users)
+                await until(lambda: _caught_up(kafka))
+                rule = await users.CreateAlert(wish(ada.user_id))
+                await house.publish(*ticks[:100])
+                await house.published(50)
+                server.kill()
+                await house.publish(*ticks[100:])
+                assert isinstance(await fails(users.CreateAlert(wish(ada.user_id))), Unavailable)
+                request = users_pb2.VerifyRequest(access_token=ada.access_token)
+                assert isinstance(await fails(users.Verify(request)), Unavailable)
+                server.start()
+                told = await house.published(100)
+    assert [event.seq for _, event in told if event.alert_id == rule.id] == list(range(2, 201, 2))
 
 
 # -- accounts ------------------------------------------------------------------------------------------------------

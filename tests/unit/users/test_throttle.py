@@ -3,7 +3,7 @@
 import pytest
 
 from services.shared.cache import MemoryCache
-from services.shared.errors import TooMany
+from services.shared.errors import TooMany, Unavailable
 from services.users.throttle import Throttle
 
 
@@ -24,6 +24,16 @@ async def test_zero_is_no_limit() -> None:
     throttle = Throttle(MemoryCache(), "logins", 0, 60)
     for _ in range(100):
         await throttle.count("ada")
+
+
+async def test_a_try_that_cannot_be_counted_is_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(self: MemoryCache, key: str, ttl_s: int) -> int:
+        raise ConnectionError("no Redis")
+
+    monkeypatch.setattr(MemoryCache, "incr", away)
+    with pytest.raises(Unavailable):
+        await Throttle(MemoryCache(), "logins", 2, 60).count("ada")
+    await Throttle(MemoryCache(), "logins", 0, 60).count("ada")
 
 
 async def test_kinds_do_not_share_counts() -> None:
