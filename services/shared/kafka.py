@@ -101,7 +101,11 @@ class Kafka:
             max_batch_size=(128 if bulk else 16) << 10,
             **_CLIENT,
         )
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
         return producer
 
     async def ends(self, topic: Topic) -> dict[int, int]:
@@ -149,7 +153,11 @@ class Kafka:
         async with self._opening:
             if self._admin is None:
                 admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, **_CLIENT)
-                await admin.start()
+                try:
+                    await admin.start()
+                except BaseException:
+                    await admin.close()
+                    raise
                 self._admin = admin
         return self._admin
 
@@ -157,7 +165,11 @@ class Kafka:
         async with self._opening:
             if self._ends is None:
                 consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, **_CLIENT)
-                await consumer.start()
+                try:
+                    await consumer.start()
+                except BaseException:
+                    await consumer.stop()
+                    raise
                 self._ends = consumer
         return self._ends
 

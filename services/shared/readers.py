@@ -378,13 +378,16 @@ class StatefulReader:
         slot.moved.clear()
         slot.since = 0
         slot.saved_at = time.monotonic()
-        await self._commit({partition: slot.next_offset})
+        if not await self._commit({partition: slot.next_offset}):
+            slot.since = 1  # the feed may be waiting for just this: said again at the next look
 
-    async def _commit(self, offsets: Mapping[int, int]) -> None:
+    async def _commit(self, offsets: Mapping[int, int]) -> bool:
         try:
             await self._consumer.commit({self._partition(number): offset for number, offset in offsets.items()})
         except KafkaError as error:  # a rebalance is under way, or Kafka is away: the database knows
             _log.debug("%s: offsets not committed: %s", self._reader.name, error)
+            return False
+        return True
 
     async def _checkpoint_idle(self) -> None:
         """Saves what the last batch left when no other follows."""

@@ -147,7 +147,8 @@ class Pump:
                 builder = builders[partition] = producer.create_batch()
             key, value = record.symbol.encode(), encode(record)
             if builder.append(timestamp=None, key=key, value=value) is None:
-                acks.append(await producer.send_batch(builder, TICKS.name, partition=partition))
+                # acknowledged before more of this partition follows: nothing may overtake what has to be sent again
+                await (await producer.send_batch(builder, TICKS.name, partition=partition))
                 builder = builders[partition] = producer.create_batch()
                 builder.append(timestamp=None, key=key, value=value)
         for partition, builder in builders.items():
