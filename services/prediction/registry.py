@@ -28,6 +28,7 @@ from services.shared.errors import TickroomError, Unavailable
 
 _BAR = "1d"
 _LONGEST_PAUSE_S = 1.0
+_PATIENCE_S = 0.5  # rooms that start together find one another sooner: nothing to tell of
 
 _log = logging.getLogger("tickroom.prediction")
 
@@ -101,7 +102,7 @@ class Registry:
             except (TickroomError, SQLAlchemyError, OSError) as error:
                 if self._stopping or not (getattr(error, "retryable", False) or is_passing(error)):
                     raise
-                if str(error) != said:
+                if pause >= _PATIENCE_S and str(error) != said:
                     said = str(error)
                     _log.info("no model yet: %s", said)
             await asyncio.sleep(pause)

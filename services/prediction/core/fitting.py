@@ -73,6 +73,7 @@ def train(
         )
     progress(f"{len(table)} rows of {table['ticker'].nunique()} tickers on {sessions} dates")
     unseen = _out_of_fold(table, progress)
+    progress("all rows")
     booster = _fit(table)
     residuals = unseen["move"] / unseen["volatility"] - unseen["shrunk"]
     shrinkage = calibration.shrinkage(*_columns(unseen, "lean", "target"), _texts(unseen, "date"))

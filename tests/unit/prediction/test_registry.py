@@ -1,5 +1,6 @@
 """Which model decides: by the data's time alone, after whatever restart; and no bar by a model that has seen it."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -129,22 +130,18 @@ async def test_trains_anew_when_the_data_have_doubled(make: Make, stock: FakeSto
     assert sorted(cuts) == ["2010-07-01", "2010-11-01"]
 
 
-async def test_waits_for_the_feed(make: Make, stock: FakeStock, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "tickroom")
+async def test_waits_for_the_feed(make: Make, stock: FakeStock) -> None:
     stock.epoch = ""
     registry = make(stock)
-
-    def begin(record: logging.LogRecord) -> bool:
-        stock.epoch = "e1"
-        return True
-
-    logging.getLogger("tickroom.prediction").addFilter(begin)
-    try:
-        await registry.prepare()
-    finally:
-        logging.getLogger("tickroom.prediction").removeFilter(begin)
-    assert caplog.messages[0] == "no model yet: the feed has not begun"
-    assert registry.is_ready
+    preparing = asyncio.create_task(registry.prepare())
+    await asyncio.sleep(0.05)
+    waiting = registry.is_ready
+    stock.epoch, stock.away = "e1", True
+    await asyncio.sleep(0.15)
+    stock.away = False
+    await preparing
+    assert (waiting, registry.is_ready) == (False, True)
+    assert registry.at(STARTED) is not None
 
 
 async def test_a_new_epoch_from_another_file(make: Make, stock: FakeStock) -> None:
