@@ -29,6 +29,7 @@ _MALFORMED = Counter("gateway_malformed_records", "Records that are not of the f
 
 _TOPICS: Final = (TICKS, SIGNALS, NOTIFICATIONS)
 _ASK_AGAIN_S: Final = 0.25
+_WORTH_SAYING_S: Final = 10.0
 _COMPLAIN_EVERY_S: Final = 10.0
 
 Remembered = Callable[[], Awaitable[Sequence[bytes]]]
@@ -90,13 +91,13 @@ class Fanout:
         self.loaded.set()
 
     async def _recall(self, what: str, ask: Remembered) -> None:
-        said = False
+        begun, said = time.monotonic(), False
         while True:
             try:
                 malformed = self._hall.learn(await ask())
             except TickroomError as error:
-                if not said:
-                    _log.info("the last %s are not to be had yet: %s", what, error.detail)
+                if not said and time.monotonic() - begun > _WORTH_SAYING_S:
+                    _log.warning("the last %s are still not to be had: %s", what, error.detail)
                     said = True
                 await asyncio.sleep(_ASK_AGAIN_S)
             else:

@@ -195,7 +195,7 @@ def table(found: dict[int, list[tuple[Slice, Slice]]], sockets: int) -> str:
     lines = [
         f"{sockets} sockets in one room; deliveries per CPU-second of the server, end to end from Kafka",
         f"(medians of {PAIRS} slices each, taken in turns; ratio: the median of the pairs')",
-        f"{'in flight':>9}  {'plain loop':>12}  {'tickroom':>12}  {'ratio':>7}  {'target':>7}  {'CPU of':>12}  {'wall':>7}",
+        "in flight    plain loop      tickroom    ratio   target     our CPU     wall",
     ]
     for in_flight, pairs in found.items():
         before = median(plain.per_cpu_s for plain, _ in pairs)

@@ -1,7 +1,9 @@
-"""The two servers that bench_fanout.py compares, each a process of its own: `python -m tests.bench.fanout_servers WHICH CORE BOOTSTRAP`.
+"""The two servers that bench_fanout.py compares, each a process of its own.
 
-`ours`: the gateway's own path from Kafka to the socket (Fanout, Hall, MarketRooms, HttpServer); symbols and tokens, which
-no message passes, are stand-ins. `plain`: Starlette on uvicorn, and `await websocket.send_text` in a loop.
+    python -m tests.bench.fanout_servers WHICH CORE BOOTSTRAP
+
+`ours`: the gateway's own path from Kafka to the socket (Fanout, Hall, MarketRooms, HttpServer), with stand-ins for
+symbols and tokens, which no price passes. `plain`: Starlette on uvicorn, and `await websocket.send_text` in a loop.
 """
 
 import asyncio
@@ -61,7 +63,7 @@ async def ours(bootstrap: str) -> None:
     stop = asyncio.Event()
     hall = Hall()
     nobody = _StandIns()
-    door = Door(Settings(_env_file=None), hall, nobody, nobody, nobody)  # type: ignore[call-arg]  # no .env in a bench
+    door = Door(Settings(_env_file=None), hall, nobody, nobody, nobody)
     fanout = Fanout(_cluster(bootstrap), hall, prices=_nothing, signals=_nothing)
     await fanout.start()
     await HttpServer(Starlette(routes=websocket_routes(door)), host="127.0.0.1", port=0).run(stop)
