@@ -39,7 +39,7 @@ class Alerts:
         """One record, in the order of its symbol. new_epoch: it is the symbol's first of its epoch."""
         rules = self._of(record.symbol)
         if new_epoch:
-            rules.begin_epoch()
+            rules.begin_epoch(record)
         if isinstance(record, Tick):
             rules.tick(record)
         elif isinstance(record, Split):

@@ -8,11 +8,12 @@ that expire or have cooled down (`_timers`). Looking at a rule more often than n
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from math import prod
 from typing import Literal
 
 import msgspec
 
-from services.shared.events import Correction, Split, Tick
+from services.shared.events import Correction, Record, Split, Tick
 from services.users.core.conditions import Condition, Way, rounded
 from services.users.core.rules import Outcome, Rule, RuleState, decide, may_act
 from services.users.core.thresholds import Thresholds
@@ -70,7 +71,7 @@ class Side(msgspec.Struct, omit_defaults=True):
 
     price: of the tick before, None where none counts (the first one ever, or of a new epoch). low, high: the prices
     that rules have been looked at for. before, seq, rearmed: what the last tick found and did, for a
-    correction to undo. began: an epoch began and had no price yet.
+    correction to undo. splits: (time, ratio) of those that thresholds have followed.
     """
 
     price: float | None = None
@@ -80,7 +81,7 @@ class Side(msgspec.Struct, omit_defaults=True):
     before: float | None = None
     seq: int = 0
     rearmed: list[tuple[str, Way]] = []
-    began: bool = False
+    splits: list[tuple[str, float]] = []
 
 
 _decode_side = msgspec.json.Decoder(Side).decode
@@ -153,19 +154,23 @@ class SymbolAlerts:
 
     # -- records ---------------------------------------------------------------------------------------------------
 
-    def begin_epoch(self) -> None:
-        """Positions start again: the next price sets the side, nothing is crossed by it."""
+    def begin_epoch(self, first: Record) -> None:
+        """Positions start again at `first`: the next price sets the side, nothing is crossed by it.
+
+        Where the clock went back (a replay began again), pauses that began later than now mean nothing, and splits
+        that are yet to come are taken back.
+        """
         side = self._side
         side.price = side.before = None
         side.seq = 0
         side.rearmed = []
-        side.began = True
+        if first.time < side.time:
+            self._end_pauses()
+            self._take_back_splits(first)
         self._journal.moved.add(self._symbol)
 
     def tick(self, tick: Tick) -> None:
         side, price = self._side, tick.price
-        if side.began:
-            self._first_of_epoch(tick.time)
         due = self._due(tick)
         if side.rearmed:
             side.rearmed = []
@@ -178,17 +183,9 @@ class SymbolAlerts:
 
     def split(self, split: Split) -> None:
         """Thresholds and the price before follow the split, so that it moves nothing past a line."""
-        side, ratio = self._side, split.ratio
-        for name in ("price", "low", "high", "before"):
-            if (price := getattr(side, name)) is not None:
-                setattr(side, name, rounded(price / ratio))
-        for watch in self._watches.values():
-            watch.rule = watch.rule.after_split(ratio)
-            self._journal.changed[watch.rule.id] = watch
-        self._lines.replace((slot, watch.rule.lines()) for slot, watch in self._watches.items())
-        users = sorted({watch.rule.user_id for watch in self._watches.values()})
-        self._journal.rescaled += [Rescaled(user, self._symbol, split.epoch, split.seq, split.time) for user in users]
-        self._journal.moved.add(self._symbol)
+        self._side.splits.append((split.time, split.ratio))
+        self._side.time = split.time
+        self._rescale(split.ratio, split)
 
     def correct(self, correction: Correction) -> None:
         """Takes the last tick back: what it armed is latched again, the next tick is compared with the one before it.
@@ -213,17 +210,32 @@ class SymbolAlerts:
         side.rearmed = []
         self._journal.moved.add(self._symbol)
 
-    def _first_of_epoch(self, time: str) -> None:
-        """Where the clock went back (a replay began again), pauses that began later than now mean nothing."""
+    def _rescale(self, ratio: float, cause: Record) -> None:
         side = self._side
-        side.began = False
-        if time >= side.time:
-            return
+        for name in ("price", "low", "high", "before"):
+            if (price := getattr(side, name)) is not None:
+                setattr(side, name, rounded(price / ratio))
+        for watch in self._watches.values():
+            watch.rule = watch.rule.after_split(ratio)
+            self._journal.changed[watch.rule.id] = watch
+        self._lines.replace((slot, watch.rule.lines()) for slot, watch in self._watches.items())
+        users = sorted({watch.rule.user_id for watch in self._watches.values()})
+        self._journal.rescaled += [Rescaled(user, self._symbol, cause.epoch, cause.seq, cause.time) for user in users]
+        self._journal.moved.add(self._symbol)
+
+    def _end_pauses(self) -> None:
         for slot, watch in self._watches.items():
             if watch.state.cooling_until:
                 watch.state.cooling_until = ""
                 self._journal.changed[watch.rule.id] = watch
                 self._fresh.add(slot)
+
+    def _take_back_splits(self, first: Record) -> None:
+        side = self._side
+        to_come = [ratio for time, ratio in side.splits if time >= first.time]
+        side.splits = [(time, ratio) for time, ratio in side.splits if time < first.time]
+        if to_come:
+            self._rescale(1 / prod(to_come), first)
 
     def _due(self, tick: Tick) -> set[int]:
         """The rules that this tick may concern."""

@@ -28,6 +28,7 @@ class Specification:
     rearmed: list[tuple[str, str]] = field(default_factory=list)
     clock: int = -(10**9)
     began: bool = False
+    splits: list[tuple[int, Fraction]] = field(default_factory=list)
 
     def add(self, rule: Rule) -> None:
         self.rules[rule.id] = Told(rule, [Fraction(each.threshold) for each in rule.conditions])
@@ -38,12 +39,30 @@ class Specification:
     def new_epoch(self) -> None:
         self.prices, self.last_tick, self.rearmed, self.began = [], 0, [], True
 
-    def split(self, ratio: Fraction) -> None:
+    def record(self, time: int) -> None:
+        """Whatever comes: the first of an epoch tells whether the clock went back."""
+        if self.began and time < self.clock:
+            for told in self.rules.values():
+                told.quiet_until = -(10**9)
+            for then, ratio in self.splits:
+                if then >= time:
+                    self.rescale(1 / ratio)
+            self.splits = [(then, ratio) for then, ratio in self.splits if then < time]
+        self.began = False
+
+    def split(self, ratio: Fraction, time: int) -> None:
+        self.record(time)
+        self.clock = time
+        self.splits.append((time, ratio))
+        self.rescale(ratio)
+
+    def rescale(self, ratio: Fraction) -> None:
         self.prices = [price / ratio for price in self.prices]
         for told in self.rules.values():
             told.thresholds = [threshold / ratio for threshold in told.thresholds]
 
-    def correct(self, of_seq: int) -> None:
+    def correct(self, of_seq: int, time: int) -> None:
+        self.record(time)
         if not self.last_tick or of_seq != self.last_tick:
             return
         self.prices.pop()
@@ -53,10 +72,7 @@ class Specification:
         self.last_tick, self.rearmed = 0, []
 
     def tick(self, epoch: str, seq: int, price: float, time: int, expiries: dict[str, int]) -> None:
-        if self.began and time < self.clock:  # the clock went back: pauses mean nothing any more
-            for told in self.rules.values():
-                told.quiet_until = -(10**9)
-        self.began = False
+        self.record(time)
         p = Fraction(price)
         q = self.prices[-1] if self.prices else None
         self.prices.append(p)

@@ -130,6 +130,27 @@ def test_a_split_does_not_wake_a_latched_level() -> None:
     assert go_on(alerts, 150.0, 151.0, 124.0, 126.0, start=3) == [6]
 
 
+def test_a_replay_that_begins_again_takes_its_splits_back() -> None:
+    alerts = watching(rule(("crossing_up", 700.0)), before=600.0)
+    assert feed(alerts, [tick(1, 700.0), split(2, 7.0), tick(3, 99.0), tick(4, 100.0)], first_of_epoch=False) == [1, 4]
+    again: list[Record] = [
+        tick(1, 600.0, epoch="epoch-2", second=0),
+        tick(2, 700.0, epoch="epoch-2", second=1),
+        split(3, 7.0, epoch="epoch-2", second=2),
+        tick(4, 99.0, epoch="epoch-2", second=3),
+        tick(5, 100.0, epoch="epoch-2", second=4),
+    ]
+    assert feed(alerts, again) == [2, 5]
+    assert [each.seq for each in alerts.journal.rescaled] == [2, 1, 3]
+
+
+def test_an_epoch_that_goes_on_in_time_keeps_its_splits() -> None:
+    alerts = watching(rule(("crossing_up", 600.0)), before=500.0)
+    feed(alerts, [split(1, 4.0)], first_of_epoch=False)
+    later = [tick(1, 140.0, epoch="epoch-2", second=10), tick(2, 150.0, epoch="epoch-2", second=11)]
+    assert feed(alerts, later) == [2]
+
+
 # -- corrections ---------------------------------------------------------------------------------------------------
 
 

@@ -89,14 +89,14 @@ class Both:
         """Of the last record or an older one; where it was the last trade, the right price follows."""
         of_seq = self.seq - age
         was_last = of_seq == self.plain.last_tick and of_seq > 0
-        self.apply(correction(self.next(), of_seq, price, epoch=self.name()))
-        self.plain.correct(of_seq)
+        self.apply(correction(self.next(), of_seq, price, second=self.time, epoch=self.name()))
+        self.plain.correct(of_seq, self.time)
         if was_last:
             self.tick(price, pause)
 
     def split(self, ratio: float) -> None:
-        self.apply(split(self.next(), ratio, epoch=self.name()))
-        self.plain.split(Fraction(ratio))
+        self.apply(split(self.next(), ratio, second=self.time, epoch=self.name()))
+        self.plain.split(Fraction(ratio), self.time)
 
     def begin(self, jump: int) -> None:
         self.epoch, self.seq, self.began = self.epoch + 1, 0, True

@@ -23,12 +23,22 @@ def tick(seq: int, price: float, *, second: float | None = None, symbol: str = "
     return Tick(symbol=symbol, price=price, timestamp=seconds(time), epoch=epoch, seq=seq, time=time)
 
 
-def split(seq: int, ratio: float, *, symbol: str = "AAPL", epoch: str = EPOCH) -> Split:
-    return Split(symbol=symbol, ratio=ratio, effective="2024-09-20", epoch=epoch, seq=seq, time=at(seq))
+def split(seq: int, ratio: float, *, second: float | None = None, symbol: str = "AAPL", epoch: str = EPOCH) -> Split:
+    time = at(seq if second is None else second)
+    return Split(symbol=symbol, ratio=ratio, effective="2024-09-20", epoch=epoch, seq=seq, time=time)
 
 
-def correction(seq: int, of_seq: int, price: float | None, *, symbol: str = "AAPL", epoch: str = EPOCH) -> Correction:
-    return Correction(symbol=symbol, of_seq=of_seq, price=price, epoch=epoch, seq=seq, time=at(seq))
+def correction(
+    seq: int,
+    of_seq: int,
+    price: float | None,
+    *,
+    second: float | None = None,
+    symbol: str = "AAPL",
+    epoch: str = EPOCH,
+) -> Correction:
+    time = at(seq if second is None else second)
+    return Correction(symbol=symbol, of_seq=of_seq, price=price, epoch=epoch, seq=seq, time=time)
 
 
 def rule(
