@@ -29,7 +29,7 @@ from services.shared.topics import TICKS
 _log = logging.getLogger("tickroom.gateway")
 
 
-_WAIT_FOR_ROOMS_S = 10.0
+_WAIT_FOR_ROOMS_S = 5.0
 
 
 class Gateway:
@@ -106,10 +106,10 @@ class Gateway:
 
 
 async def _answering(rooms: Sequence[Check], within_s: float) -> None:
-    """Returns when all rooms answer, so that the first visitor is served; after `within_s` the door opens without them."""
+    """Returns when all rooms answer, so that the first visitor is served, or after `within_s`: then without them."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            while not all(await asyncio.gather(*(room() for room in rooms))):
+            while not all(await asyncio.gather(*(room() for room in rooms))):  # noqa: ASYNC110 (they tell nobody)
                 await asyncio.sleep(0.05)
 
 

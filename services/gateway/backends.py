@@ -109,14 +109,31 @@ class ModelMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSkill:
+    """What the model's directions were worth on unseen rows, beside what doing nothing would have scored there.
+
+    hit_rate_interval: its 95 % interval; baseline_hit_rate: of `always up`; baseline_mae: of `no change`.
+    """
+
+    count: int
+    hit_rate: float
+    hit_rate_interval: tuple[float, float]
+    baseline_hit_rate: float
+    mae: float
+    baseline_mae: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """metrics: None where no model is loaded."""
+    """metrics and skill: None where no model is loaded."""
 
     ticker: str
     model_loaded: bool
     service_ready: bool
     model_type: str
     metrics: ModelMetrics | None
+    model_version: str = ""
+    skill: ModelSkill | None = None
 
 
 class Prediction(Protocol):

@@ -1,6 +1,7 @@
 """The rooms behind the door, over gRPC. Nothing else in the gateway sees protobuf or a gRPC error."""
 
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import grpc
@@ -18,6 +19,7 @@ from services.gateway.backends import (
     LatestEvent,
     Login,
     ModelMetrics,
+    ModelSkill,
     ModelStatus,
     NotificationPage,
     Profile,
@@ -124,15 +126,22 @@ class GrpcPrediction:
 
     async def model_status(self, ticker: str) -> ModelStatus:
         reply = await _answer(self._stub.ModelStatus(prediction_pb2.ModelStatusRequest(ticker=ticker)))
-        found = reply.metrics if reply.HasField("metrics") else None
-        metrics = (
-            None
-            if found is None
-            else ModelMetrics(
-                found.val_mae, found.val_rmse, found.training_time, found.train_samples, found.val_samples
-            )
+        status = ModelStatus(reply.ticker, reply.model_loaded, reply.service_ready, reply.model_type, None)
+        if not reply.HasField("metrics"):
+            return status
+        found = reply.metrics
+        metrics = ModelMetrics(
+            found.val_mae, found.val_rmse, found.training_time, found.train_samples, found.val_samples
         )
-        return ModelStatus(reply.ticker, reply.model_loaded, reply.service_ready, reply.model_type, metrics)
+        skill = ModelSkill(
+            count=found.val_samples,
+            hit_rate=found.hit_rate,
+            hit_rate_interval=(found.hit_rate_low, found.hit_rate_high),
+            baseline_hit_rate=found.baseline_hit_rate,
+            mae=found.val_mae,
+            baseline_mae=found.baseline_mae,
+        )
+        return replace(status, metrics=metrics, model_version=reply.model_version, skill=skill)
 
     async def healthy(self) -> bool:
         return await is_healthy(self._channel)

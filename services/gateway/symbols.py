@@ -33,6 +33,11 @@ class Symbols:
             raise NotFound("no such symbol is known here", code="unknown_symbol")
         return found
 
+    async def all(self) -> frozenset[str]:
+        """Every known symbol. Raises Unavailable."""
+        await self._refresh()
+        return self._known
+
     async def _refresh(self) -> None:
         asked_at = self._monotonic()
         async with self._fetching:

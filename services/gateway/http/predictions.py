@@ -11,7 +11,7 @@ from starlette.routing import Route
 from services.gateway.backends import Prediction
 from services.gateway.http.bodies import Query, query
 from services.gateway.http.callers import Callers
-from services.gateway.http.routing import reply, resource
+from services.gateway.http.routing import listing, reply, resource
 from services.gateway.symbols import Symbols
 from services.shared.errors import FieldError, InvalidInput
 from services.shared.events import seconds
@@ -20,6 +20,10 @@ from services.shared.events import seconds
 class ForecastQuery(Query):
     horizon: str | None = Field(None, max_length=8)
     model: Literal["linear", "random_forest", "lightgbm", "lstm"] | None = None
+
+
+class ModelsQuery(Query):
+    ticker: str | None = Field(None, max_length=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Predictions:
         return [
             resource("/predict/{ticker}", GET=self.predict),
             resource("/model/status/{ticker}", GET=self.status),
+            resource("/api/v1/models", GET=self.models),
         ]
 
     async def predict(self, request: Request) -> Response:
@@ -55,6 +60,23 @@ class Predictions:
         if wish.horizon is not None or wish.model is not None:
             body |= {"horizon": found.horizon, "model": found.model}
         return reply(body)
+
+    async def models(self, request: Request) -> Response:
+        """The promoted model of each ticker (`?ticker=` for one) with its skill beside the baselines."""
+        await self.callers.reader(request)
+        wish = query(request, ModelsQuery)
+        tickers = [await self.symbols.resolve(wish.ticker)] if wish.ticker else sorted(await self.symbols.all())
+        found = [status for ticker in tickers if (status := await self.prediction.model_status(ticker)).model_loaded]
+        return listing(
+            {
+                "ticker": each.ticker,
+                "model_type": each.model_type,
+                "version": each.model_version,
+                "promoted": True,
+                "skill": None if each.skill is None else asdict(each.skill),
+            }
+            for each in found
+        )
 
     async def status(self, request: Request) -> Response:
         await self.callers.reader(request)

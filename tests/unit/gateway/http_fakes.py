@@ -24,6 +24,7 @@ from services.gateway.backends import (
     LatestEvent,
     Login,
     ModelMetrics,
+    ModelSkill,
     ModelStatus,
     NotificationPage,
     Profile,
@@ -90,8 +91,11 @@ class FakePrediction:
         return []
 
     async def model_status(self, ticker: str) -> ModelStatus:
-        metrics = ModelMetrics(0.0119, 0.0162, 0.19, 185, 47) if self.model_loaded else None
-        return ModelStatus(ticker, self.model_loaded, self.model_loaded, "lightgbm", metrics)
+        if not self.model_loaded:
+            return ModelStatus(ticker, False, False, "lightgbm", None)
+        metrics = ModelMetrics(0.0119, 0.0162, 0.19, 185, 47)
+        skill = ModelSkill(47, 0.53, (0.39, 0.67), 0.51, 0.0119, 0.0118)
+        return ModelStatus(ticker, True, True, "lightgbm", metrics, "v1", skill)
 
     async def healthy(self) -> bool:
         return True

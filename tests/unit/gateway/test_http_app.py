@@ -15,6 +15,11 @@ from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
 
 
+@pytest.fixture(autouse=True)
+def _nobody_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.app._WAIT_FOR_ROOMS_S", 0.1)
+
+
 def _settings(folder: Path, port: int = 0) -> Settings:
     return Settings(
         _env_file=None,

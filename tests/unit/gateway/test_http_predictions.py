@@ -54,6 +54,33 @@ async def test_model_status_has_exactly_the_shape_of_the_contract() -> None:
     )
 
 
+async def test_a_model_is_listed_with_its_skill_beside_the_baselines() -> None:
+    async with Front().client() as client:
+        one = (await client.get("/api/v1/models?ticker=aapl")).json()
+        every = (await client.get("/api/v1/models")).json()
+        problem_of(await client.get("/api/v1/models?ticker=NOPE"), 404)
+    assert one == {
+        "items": [
+            {
+                "ticker": "AAPL",
+                "model_type": "lightgbm",
+                "version": "v1",
+                "promoted": True,
+                "skill": {
+                    "count": 47,
+                    "hit_rate": 0.53,
+                    "hit_rate_interval": [0.39, 0.67],
+                    "baseline_hit_rate": 0.51,
+                    "mae": 0.0119,
+                    "baseline_mae": 0.0118,
+                },
+            }
+        ],
+        "next_page_token": None,
+    }
+    assert one["items"][0] in every["items"]
+
+
 async def test_model_status_without_a_model_has_no_metrics() -> None:
     front = Front()
     front.prediction.model_loaded = False

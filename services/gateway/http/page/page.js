@@ -229,6 +229,14 @@ function drawChart(canvas, points, colour) {
   pen.stroke();
 }
 
+function skillInWords(model, skill) {
+  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  const [low, high] = skill.hit_rate_interval;
+  return `${model} was right about the direction on ${percent(skill.hit_rate)} (${percent(low)} to ${percent(high)}) of `
+    + `${skill.count} days that it had not seen; "always up" on ${percent(skill.baseline_hit_rate)}. `
+    + `Mean error of the log return ${skill.mae.toFixed(4)}, of "no change" ${skill.baseline_mae.toFixed(4)}.`;
+}
+
 async function showForecast(symbol) {
   $("forecast").hidden = false;
   $("forecast-title").textContent = `${symbol}: next trading day's close`;
@@ -236,8 +244,8 @@ async function showForecast(symbol) {
   try {
     const { current_price: price, prediction } = await ask("GET", `/predict/${encodeURIComponent(symbol)}`);
     $("forecast-text").textContent = `${prediction.direction}, ${money.format(price)} → ${money.format(prediction.price_target)}, confidence ${prediction.confidence.toFixed(2)} (0.50 = no evidence)`;
-    const { model_type: model, metrics } = await ask("GET", `/model/status/${encodeURIComponent(symbol)}`);
-    if (metrics) $("forecast-skill").textContent = `${model}, mean error of the log return ${metrics.val_mae.toFixed(4)} on ${metrics.val_samples} days that it had not seen`;
+    const { items: [model] } = await ask("GET", `/api/v1/models?ticker=${encodeURIComponent(symbol)}`);
+    if (model?.skill) $("forecast-skill").textContent = skillInWords(model.model_type, model.skill);
   } catch (error) {
     $("forecast-text").textContent = error.message;
   }
