@@ -18,7 +18,7 @@ from services.users import metrics
 from services.users.bell import Bell, Takings
 from services.users.core import wording
 from services.users.core.alerts import Alerts
-from services.users.core.symbol_alerts import Firing, Journal
+from services.users.core.journal import Firing
 from services.users.store import notifications, watching
 from services.users.store.watching import News
 
@@ -104,7 +104,7 @@ class AlertWork:
         metrics.TAKEN.inc(len(mine.taken) + len(mine.let_go))
         self._takings.tell(rule_id for rule_id, _ in mine.taken)
         mine.taken, mine.settled, mine.let_go, mine.fired = {}, set(), [], 0
-        _empty(journal)
+        journal.clear()
         self._count_rules()
 
     def forget(self, partition: int) -> None:
@@ -156,10 +156,3 @@ class AlertWork:
 
     def _count_rules(self) -> None:
         metrics.RULES.set(sum(len(each.alerts) for each in self._partitions.values()))
-
-
-def _empty(journal: Journal) -> None:
-    journal.firings.clear()
-    journal.rescaled.clear()
-    journal.changed.clear()
-    journal.moved.clear()

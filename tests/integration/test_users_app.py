@@ -39,8 +39,8 @@ from services.users.bell import Bell
 from services.users.config import Settings
 from services.users.core import wording
 from services.users.core.conditions import KINDS
+from services.users.core.journal import Firing
 from services.users.core.rules import Rule
-from services.users.core.symbol_alerts import Firing
 from services.users.outbox import Relay
 from services.users.store import notifications
 from services.users.tables import CHECKPOINTS, AlertRow

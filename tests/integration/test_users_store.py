@@ -14,8 +14,8 @@ from services.shared.events import encode
 from services.shared.positions import Position
 from services.users.core import wording
 from services.users.core.conditions import KINDS
+from services.users.core.journal import Firing, Rescaled, Watch
 from services.users.core.rules import Rule, RuleState
-from services.users.core.symbol_alerts import Firing, Rescaled, Watch
 from services.users.store import accounts, after_number, alerts, is_id, notifications, page_size, watching
 from services.users.store.accounts import Account, Session
 from services.users.tables import AlertRow

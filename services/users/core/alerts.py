@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from services.shared.events import Correction, Record, Split, Tick
-from services.users.core.symbol_alerts import Journal, SymbolAlerts, Watch
+from services.users.core.journal import Journal, Watch
+from services.users.core.symbol_alerts import SymbolAlerts
 
 
 class Alerts:

@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from services.shared.events import AccountUpdated, AlertTriggered, seconds
-from services.users.core.symbol_alerts import Firing, Rescaled
+from services.users.core.journal import Firing, Rescaled
 
 _NAMES: Final = UUID("8f0e9f0c-6a53-5d0e-9c5b-6c1d2a7b4e31")
 """The namespace of our name-based ids: the same cause always gets the same id."""

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import upsert
 from services.shared.events import AlertTriggered, Notification, encode
-from services.users.core.symbol_alerts import Firing
+from services.users.core.journal import Firing
 from services.users.tables import FiringRow, NotificationRow, table_of
 
 _rows: Final = table_of(NotificationRow)

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, bindparam, delete, literal_column, select,
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.positions import Position
+from services.users.core.journal import Watch
 from services.users.core.rules import RuleState
-from services.users.core.symbol_alerts import Watch
 from services.users.store import MOST_PARAMETERS
 from services.users.store.alerts import rule_of, stored_conditions
 from services.users.tables import AlertRow, WatchedSymbolRow, table_of

@@ -2,8 +2,8 @@
 
 from services.shared.events import Bar, Record
 from services.users.core.alerts import Alerts
+from services.users.core.journal import Watch
 from services.users.core.rules import Rule, RuleState
-from services.users.core.symbol_alerts import Watch
 from tests.unit.users.ticks import at, correction, feed, fired_at, rule, split, tick
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from services.shared.events import Record
 from services.users.core.alerts import Alerts
 from services.users.core.conditions import KINDS
+from services.users.core.journal import Watch
 from services.users.core.rules import Rule, RuleState, Trigger
-from services.users.core.symbol_alerts import Watch
 from tests.unit.users.specification import Specification
 from tests.unit.users.ticks import at, correction, split, tick
 

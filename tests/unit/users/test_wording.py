@@ -5,8 +5,8 @@ import pytest
 from services.shared.events import NOTIFICATION_PLAIN_END, encode
 from services.users.core import wording
 from services.users.core.conditions import KINDS
+from services.users.core.journal import Firing, Rescaled
 from services.users.core.rules import Rule
-from services.users.core.symbol_alerts import Firing, Rescaled
 from tests.unit.users.ticks import at
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from services.shared.events import Correction, Record, Split, Tick, rfc3339, seconds
 from services.users.core.alerts import Alerts
 from services.users.core.conditions import KINDS
+from services.users.core.journal import Watch
 from services.users.core.rules import Rule
-from services.users.core.symbol_alerts import Watch
 
 START = datetime(2024, 9, 20, 13, 30, tzinfo=UTC)
 EPOCH = "epoch-1"

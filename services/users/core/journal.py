@@ -1,0 +1,61 @@
+"""What passes between the engine and whoever stores: rules being watched, and what came of records."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from services.users.core.conditions import Condition
+from services.users.core.rules import Rule, RuleState
+
+
+@dataclass(slots=True, eq=False)
+class Watch:
+    """A rule in memory with its state. status: what the engine has made of it."""
+
+    rule: Rule
+    state: RuleState = field(default_factory=RuleState)
+    status: Literal["active", "fired", "expired"] = "active"
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A rule fired at the tick (epoch, seq).
+
+    condition: the one that a notification names; before: the price of the tick before, None for the first one.
+    """
+
+    rule: Rule
+    condition: Condition
+    price: float
+    before: float | None
+    epoch: str
+    seq: int
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rescaled:
+    """A split changed the thresholds of rules of this user."""
+
+    user_id: str
+    symbol: str
+    epoch: str
+    seq: int
+    time: str
+
+
+@dataclass(slots=True)
+class Journal:
+    """What came of records and has to be stored: firings in order, rules whose state changed, symbols that moved on."""
+
+    firings: list[Firing] = field(default_factory=list)
+    rescaled: list[Rescaled] = field(default_factory=list)
+    changed: dict[str, Watch] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
+
+    def clear(self) -> None:
+        """It was stored."""
+        self.firings.clear()
+        self.rescaled.clear()
+        self.changed.clear()
+        self.moved.clear()
