@@ -6,23 +6,22 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
 from services.prediction import clients
 from services.prediction.artifacts import Artifacts
 from services.prediction.clients import StockDataClient
 from services.prediction.config import Settings
+from services.prediction.publisher import SignalTopic
 from services.prediction.registry import Registry
 from services.prediction.rpc import Prediction
 from services.prediction.tables import CHECKPOINTS
 from services.prediction.worker import Worker
 from services.shared import positions
-from services.shared.database import open_database
+from services.shared.database import is_passing, open_database
 from services.shared.kafka import Kafka
 from services.shared.positions import Position
 from services.shared.readers import StatefulReader
 from services.shared.rpc.channel import open_channel, serve
-from services.shared.topics import PREDICTION, SIGNALS, partition_of
+from services.shared.topics import PREDICTION, SIGNALS
 
 _HORIZON = "1d"
 
@@ -62,11 +61,13 @@ class App:
             )
             producer = await self._kafka.producer(bulk=True)
             stack.push_async_callback(producer.stop)
-            out = _Topic(producer, self._kafka.partitions(SIGNALS))
+            out = SignalTopic(producer, self._kafka.partitions(SIGNALS))
             worker = Worker(stock, registry, out, bar=settings.signal_bar, policy=settings.signal_policy)
             reader = StatefulReader(self._kafka, PREDICTION, self._database, CHECKPOINTS, worker)
             rpc = Prediction(stock, registry, self._database)
-            await stack.enter_async_context(serve(settings.grpc_listen, "prediction", rpc.register, token=token))
+            await stack.enter_async_context(
+                serve(settings.grpc_listen, "prediction", rpc.register, token=token, passing=is_passing)
+            )
             await reader.start()
             stack.push_async_callback(reader.stop)
             stack.callback(registry.stop)  # first of all: nobody waits for a model then
@@ -83,20 +84,6 @@ class App:
 def build(settings: Settings, kafka: Kafka) -> App:
     """Opens nothing yet; call it inside the running loop."""
     return App(settings, kafka)
-
-
-class _Topic:
-    """Topic `signals`, keyed by symbol."""
-
-    def __init__(self, producer: AIOKafkaProducer, partitions: int) -> None:
-        self._producer, self._partitions = producer, partitions
-
-    async def send(self, symbol: str, event: bytes) -> asyncio.Future[object]:
-        where = partition_of(symbol, self._partitions)
-        sent: asyncio.Future[object] = await self._producer.send(
-            SIGNALS.name, event, key=symbol.encode(), partition=where
-        )
-        return sent
 
 
 async def _until_stopped(stop: asyncio.Event, preparing: asyncio.Task[None], failed: asyncio.Future[None]) -> None:

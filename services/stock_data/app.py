@@ -5,7 +5,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from services.shared.database import Database, open_database
+from services.shared.database import Database, is_passing, open_database
 from services.shared.errors import Fenced, StartFailed
 from services.shared.kafka import Kafka
 from services.shared.rpc.channel import serve
@@ -60,7 +60,7 @@ class StockDataApp:
             add_StockDataServicer_to_server(answers, server)
 
         token = settings.internal_token.get_secret_value() if settings.internal_token else None
-        async with serve(settings.grpc_listen, ROOM, register, token=token):
+        async with serve(settings.grpc_listen, ROOM, register, token=token, passing=is_passing):
             self.started.set()
             await pump.run(stop)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from services.shared import positions
 from services.shared.cache import Cache, open_cache
-from services.shared.database import open_database
+from services.shared.database import is_passing, open_database
 from services.shared.events import rfc3339
 from services.shared.kafka import Kafka
 from services.shared.positions import Position
@@ -110,6 +110,7 @@ class Office:
                 ROOM,
                 lambda server: add_UsersServicer_to_server(servicer, server),
                 token=token,
+                passing=is_passing,
             ):
                 yield
         finally:

@@ -1,14 +1,13 @@
 """The gRPC face of this room: protobuf in, protobuf out, and nothing decided here."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from services.shared.database import Database, is_passing
-from services.shared.errors import FieldError, InvalidInput, Unavailable
+from services.shared.database import Database
+from services.shared.errors import FieldError, InvalidInput
 from services.shared.events import rfc3339
 from services.shared.rpc import users_pb2 as pb
 from services.shared.rpc.users_pb2_grpc import UsersServicer
@@ -23,26 +22,6 @@ MOST_ACKS: Final = 100
 _MOST_KEY: Final = 255
 _log = logging.getLogger("tickroom.users.rpc")
 
-Asking = TypeVar("Asking")
-Answer = TypeVar("Answer")
-Method = Callable[["Servicer", Asking, Any], Awaitable[Answer]]
-
-
-def _or_unavailable(method: Method[Asking, Answer]) -> Method[Asking, Answer]:
-    """While the database is away callers hear that they may come again, and the log has a line instead of a trace."""
-
-    @wraps(method)
-    async def answered(servicer: "Servicer", request: Asking, context: Any) -> Answer:
-        try:
-            return await method(servicer, request, context)
-        except Exception as error:
-            if not is_passing(error):
-                raise
-            _log.warning("%s: the database is away: %s", method.__name__, type(error).__name__)
-            raise Unavailable("the database does not answer just now", retry_after_s=1.0) from None
-
-    return answered
-
 
 @dataclass(frozen=True, slots=True)
 class Servicer(UsersServicer):
@@ -53,27 +32,22 @@ class Servicer(UsersServicer):
     database: Database
     now: Callable[[], datetime]
 
-    @_or_unavailable
     async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.LoginReply:
         return _login(await self.accounts.register(request.name, request.email, request.password, request.client))
 
-    @_or_unavailable
     async def Login(self, request: pb.LoginRequest, context: Any) -> pb.LoginReply:
         return _login(await self.accounts.login(request.email, request.password, request.client))
 
-    @_or_unavailable
     async def Verify(self, request: pb.VerifyRequest, context: Any) -> pb.VerifyReply:
         claims = await self.accounts.verify(request.access_token)
         return pb.VerifyReply(
             user_id=claims.user_id, token_version=claims.version, expires_at=rfc3339(claims.expires_at)
         )
 
-    @_or_unavailable
     async def Keys(self, request: pb.KeysRequest, context: Any) -> pb.KeysReply:
         keys = [pb.PublicKey(kid=kid, ed25519=raw) for kid, raw in self.accounts.tokens.public_keys().items()]
         return pb.KeysReply(keys=keys, issuer=tokens.ISSUER, audience=tokens.AUDIENCE)
 
-    @_or_unavailable
     async def GetProfile(self, request: pb.GetProfileRequest, context: Any) -> pb.Profile:
         found = await self.accounts.profile(request.user_id)
         return pb.Profile(
@@ -84,27 +58,22 @@ class Servicer(UsersServicer):
             preferences_json=found.preferences,
         )
 
-    @_or_unavailable
     async def CreateAlert(self, request: pb.CreateAlertRequest, context: Any) -> pb.Alert:
         if not (request.idempotency_key.isprintable() and len(request.idempotency_key) <= _MOST_KEY):
             raise _wrong("idempotency_key", f"must be up to {_MOST_KEY} printable characters")
         return _alert(await self.rules.create(request.user_id, _asked(request), request.idempotency_key))
 
-    @_or_unavailable
     async def ListAlerts(self, request: pb.ListAlertsRequest, context: Any) -> pb.ListAlertsReply:
         found, next_page_token = await self.rules.page(request.user_id, request.limit, request.page_token)
         return pb.ListAlertsReply(alerts=map(_alert, found), next_page_token=next_page_token)
 
-    @_or_unavailable
     async def GetAlert(self, request: pb.AlertRequest, context: Any) -> pb.Alert:
         return _alert(await self.rules.get(request.user_id, request.alert_id))
 
-    @_or_unavailable
     async def DeleteAlert(self, request: pb.AlertRequest, context: Any) -> pb.DeleteAlertReply:
         await self.rules.delete(request.user_id, request.alert_id)
         return pb.DeleteAlertReply()
 
-    @_or_unavailable
     async def ListNotifications(self, request: pb.ListNotificationsRequest, context: Any) -> pb.ListNotificationsReply:
         size, after = page_size(request.limit), after_number(request.page_token)
         async with self.database.reading() as session:
@@ -114,7 +83,6 @@ class Servicer(UsersServicer):
         page = [pb.StoredNotification(id=each.id, event=each.event, read=each.read) for each in found]
         return pb.ListNotificationsReply(notifications=page, next_page_token="" if last is None else str(last))
 
-    @_or_unavailable
     async def AckNotifications(self, request: pb.AckNotificationsRequest, context: Any) -> pb.AckNotificationsReply:
         if len(request.ids) > MOST_ACKS:
             raise _wrong("ids", f"must be up to {MOST_ACKS}")

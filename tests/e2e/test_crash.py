@@ -138,7 +138,7 @@ async def test_the_whole_process_killed_goes_on_to_the_same_firings(tmp_path: Pa
         assert await play_embedded(tmp_path / kill_at, kill_at) == whole
 
 
-# -- four processes on Apache Kafka, PostgreSQL, Redis: one of them is killed -------------------------------------------
+# -- four processes on Apache Kafka, PostgreSQL, Redis: one of them is killed ------------------------------------------
 
 
 class Four:

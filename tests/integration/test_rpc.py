@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from services.shared.database import is_passing
 from services.shared.errors import FieldError, InvalidInput, StartFailed, TooMany, Unavailable
 from services.shared.rpc import stock_data_pb2, stock_data_pb2_grpc
 from services.shared.rpc.channel import is_healthy, open_channel, serve
@@ -117,6 +118,16 @@ async def test_a_bug_says_nothing_of_itself_to_the_caller(caplog: pytest.LogCapt
             await ask(address)
     assert "hunter2" not in str(failure.value)
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_database_that_is_away_is_unavailable_not_a_bug() -> None:
+    async def lose_the_database() -> None:
+        raise ConnectionResetError("the server closed the connection")
+
+    servicer = Servicer(lose_the_database)
+    async with serve("127.0.0.1:0", "r", servicer.register, token=TOKEN, passing=is_passing) as port:
+        with pytest.raises(Unavailable, match="database"):
+            await ask(f"dns:///127.0.0.1:{port}")
 
 
 async def test_a_deadline_ends_the_call() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from services.shared.errors import StartFailed, TickroomError
+from services.shared.errors import StartFailed, TickroomError, Unavailable
 from services.shared.rpc.status import status_of, to_metadata
 from services.shared.telemetry import request_id
 
@@ -50,8 +50,9 @@ class _OutgoingCalls(grpc.aio.UnaryUnaryClientInterceptor):
 class _IncomingCalls(grpc.aio.ServerInterceptor):
     """Checks the token, takes the request id over, and turns our errors into status codes."""
 
-    def __init__(self, room: str, token: str | None) -> None:
+    def __init__(self, room: str, token: str | None, passing: Callable[[Exception], bool]) -> None:
         self._room = room
+        self._passing = passing
         self._token = None if token is None else token.encode()
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
@@ -72,7 +73,11 @@ class _IncomingCalls(grpc.aio.ServerInterceptor):
                 await context.abort(status_of(error), error.detail)
             except (asyncio.CancelledError, grpc.aio.AbortError):
                 raise
-            except Exception:
+            except Exception as error:
+                if self._passing(error):
+                    away = Unavailable("the database can't be reached", retry_after_s=1.0)
+                    context.set_trailing_metadata(to_metadata(away))
+                    await context.abort(status_of(away), away.detail)
                 _log.exception("%s: %s failed", room, method)
                 await context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
@@ -91,9 +96,16 @@ async def _refuse(_request: Any, context: Any) -> None:
 
 @asynccontextmanager
 async def serve(
-    address: str, room: str, register: Callable[[grpc.aio.Server], None], *, token: str | None
+    address: str,
+    room: str,
+    register: Callable[[grpc.aio.Server], None],
+    *,
+    token: str | None,
+    passing: Callable[[Exception], bool] = lambda _error: False,
 ) -> AsyncIterator[int]:
     """Runs a server at `address` with the standard health service; yields its port (0 for a Unix socket).
+
+    passing: which errors that are not ours say that a database is away; callers get Unavailable for them.
 
     Raises StartFailed where the address is taken, or where it is open to neighbours without a token.
     """
@@ -101,7 +113,7 @@ async def serve(
     if not local and token is None:
         raise StartFailed("INTERNAL_TOKEN is required where gRPC listens on the network")
     server = grpc.aio.server(
-        interceptors=[_IncomingCalls(room, None if local else token)],
+        interceptors=[_IncomingCalls(room, None if local else token, passing)],
         options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _MAX_MESSAGE)],
     )
     register(server)
