@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-SIGNALS: Final = Counter("prediction_signals", "Signals published: one for each final bar", ["prediction", "reason"])
+SIGNALS: Final = Counter("prediction_signals", "Signals decided: one for each final bar", ["prediction", "reason"])
 FOLDS: Final = Counter("prediction_folds", "Times that a symbol's state was made anew from history", ["why"])
 MODEL_SECONDS: Final = Histogram(
     "prediction_model_seconds",

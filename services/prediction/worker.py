@@ -6,7 +6,6 @@ and acknowledged before the checkpoint; after a crash the same ones come again a
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -32,9 +31,9 @@ HISTORY_BARS: Final = 400
 
 
 class Signals(Protocol):
-    """Where signals go. What `send` gives is done when the broker has the signal, and may raise KafkaError."""
+    """Where signals go, (symbol, event) each: publisher.py."""
 
-    async def send(self, symbol: str, event: bytes) -> asyncio.Future[object]: ...
+    async def publish(self, signals: Sequence[tuple[str, bytes]]) -> None: ...
 
 
 class Symbol(msgspec.Struct):
@@ -51,7 +50,7 @@ class _Partition:
     symbols: dict[str, Symbol]
     changed: set[str] = field(default_factory=set)
     latest: dict[str, Latest] = field(default_factory=dict)
-    acks: list[asyncio.Future[object]] = field(default_factory=list)
+    publishing: asyncio.Task[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +78,25 @@ class Worker:
         self._partitions[partition] = _Partition(symbols)
 
     async def work(self, partition: int, records: Sequence[Fresh]) -> None:
-        """Publishes too; acks are awaited before the checkpoint. Raises Unavailable and KafkaError: the reader then
-        goes back to its checkpoint."""
+        """Leaves this batch's signals on their way while the next is decided; `store` waits for them.
+
+        Raises Unavailable and KafkaError: the reader then goes back to its checkpoint.
+        """
         await self._registry.ready()
         held = self._partitions[partition]
         decided = await self._take_in(held, records)
-        said = Counter[tuple[str, str]]()
-        for each, forecast in zip(decided, self._forecast(decided), strict=True):
-            signal = await self._publish(held, each, forecast)
-            said[signal.prediction, signal.reason or ""] += 1
-        for labels, count in said.items():
-            metrics.SIGNALS.labels(*labels).inc(count)
+        if decided:
+            forecasts = self._forecast(decided)
+            events = [self._decide(held, each, said) for each, said in zip(decided, forecasts, strict=True)]
+            await self._published(held)  # in order: nothing overtakes what may have to be sent again
+            held.publishing = asyncio.create_task(self._out.publish(events))
 
     def urgent(self, partition: int) -> bool:
         return False
 
     async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
         held = self._partitions[partition]
-        # only now: batches follow one another while signals are on their way. The database is not in use yet
-        acks, held.acks = held.acks, []
-        await asyncio.gather(*acks)
+        await self._published(held)
         await store.save_latest(session, [held.latest[name] for name in sorted(held.latest)])
         return {name: _encode(held.symbols[name]) for name in held.changed}
 
@@ -108,9 +106,15 @@ class Worker:
         held.latest.clear()
 
     def forget(self, partition: int) -> None:
-        if (held := self._partitions.pop(partition, None)) is not None:
-            for ack in held.acks:
-                ack.add_done_callback(_noted)
+        held = self._partitions.pop(partition, None)
+        if held is not None and held.publishing is not None:
+            held.publishing.add_done_callback(_noted)
+
+    async def _published(self, held: _Partition) -> None:
+        """Returns when the broker has all signals so far."""
+        if held.publishing is not None:
+            await held.publishing
+            held.publishing = None
 
     async def _take_in(self, held: _Partition, records: Sequence[Fresh]) -> list[_Decided]:
         """Brings the states forward, in order; answers the bars that are to be decided."""
@@ -162,17 +166,18 @@ class Worker:
                 forecasts[place] = forecast
         return forecasts
 
-    async def _publish(self, held: _Partition, each: _Decided, forecast: Forecast | None) -> Signal:
-        signal = self._decide(each, forecast)
-        each.symbol.prediction, each.symbol.prev_seq = signal.prediction, signal.seq
+    def _decide(self, held: _Partition, each: _Decided, forecast: Forecast | None) -> tuple[str, bytes]:
+        """The symbol and its signal, remembered as its last."""
+        signal = self._signal(each, forecast)
         event = encode(signal)
+        each.symbol.prediction, each.symbol.prev_seq = signal.prediction, signal.seq
         held.latest[signal.symbol] = Latest(signal.symbol, signal.epoch, signal.seq, event)
-        held.acks.append(await self._out.send(signal.symbol, event))
-        return signal
+        metrics.SIGNALS.labels(signal.prediction, signal.reason or "").inc()
+        return signal.symbol, event
 
-    def _decide(self, each: _Decided, forecast: Forecast | None) -> Signal:
-        name, model = each.bar.symbol, each.model
-        skill = model.forecaster.skills.get(name) if model else None
+    def _signal(self, each: _Decided, forecast: Forecast | None) -> Signal:
+        model = each.model
+        skill = model.forecaster.skills.get(each.bar.symbol) if model else None
         prediction: Prediction = "hold"
         reason: Reason | None = "no_model" if model is None else "warming_up"
         if forecast is not None:
@@ -189,10 +194,10 @@ class Worker:
         )
 
 
-def _noted(ack: asyncio.Future[object]) -> None:
+def _noted(publishing: asyncio.Task[None]) -> None:
     """Nobody waits for it any more: what was not stored is decided and published again."""
-    if not ack.cancelled():
-        ack.exception()
+    if not publishing.cancelled():
+        publishing.exception()
 
 
 _encode = msgspec.msgpack.Encoder().encode

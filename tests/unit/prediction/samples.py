@@ -1,6 +1,5 @@
 """Made-up bars and doubles for the tests of prediction."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 
@@ -144,14 +143,10 @@ class Sent:
         self.events: list[bytes] = []
         self.fail_with: Exception | None = None
 
-    async def send(self, symbol: str, event: bytes) -> asyncio.Future[object]:
-        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    async def publish(self, signals: Sequence[tuple[str, bytes]]) -> None:
         if self.fail_with is not None:
-            done.set_exception(self.fail_with)
-        else:
-            self.events.append(event)
-            done.set_result(None)
-        return done
+            raise self.fail_with
+        self.events += [event for _, event in signals]
 
     @property
     def signals(self) -> list[Signal]:

@@ -1,5 +1,6 @@
 """Predict, LatestSignals and ModelStatus answer as proto/prediction.proto says."""
 
+import asyncio
 from math import log
 from pathlib import Path
 
@@ -42,6 +43,7 @@ async def test_predict_says_what_the_signal_says(rpc: Prediction, stock: FakeSto
     worker = Worker(stock, registry, out, bar="1d", policy="lean")
     await worker.open(0, {})
     await worker.work(0, fresh(records("AAA", BARS["AAA"][201:231])))
+    await asyncio.sleep(0)  # lets the signals out
     close = BARS["AAA"][230].close
     stock.prices["AAA"] = Price(close, stock.clock)
     reply = await rpc.Predict(ask("aaa", "1d"), None)

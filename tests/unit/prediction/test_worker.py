@@ -73,8 +73,14 @@ async def opened(worker: Worker, states: dict[str, bytes] | None = None) -> Work
     return worker
 
 
+async def take(worker: Worker, work: Sequence[Fresh]) -> None:
+    """Works, and lets the signals out."""
+    await worker.work(PARTITION, work)
+    await asyncio.sleep(0)
+
+
 async def uninterrupted(make: Make, out: Sent, work: Sequence[Fresh]) -> list[bytes]:
-    await (await opened(make())).work(PARTITION, work)
+    await take(await opened(make()), work)
     events, out.events = out.events, []
     return events
 
@@ -82,7 +88,7 @@ async def uninterrupted(make: Make, out: Sent, work: Sequence[Fresh]) -> list[by
 async def test_each_final_bar_gets_its_signal(make: Make, out: Sent, registry: Registry) -> None:
     work = fresh(replayed())
     worker = await opened(make())
-    await worker.work(PARTITION, work)
+    await take(worker, work)
     finals = [each.record for each in work if isinstance(each.record, Bar)]
     assert [(said.symbol, said.epoch, said.seq, said.time) for said in out.signals] == [
         (bar.symbol, bar.epoch, bar.seq, bar.time) for bar in finals
@@ -102,7 +108,7 @@ async def test_targets_are_the_models_answer_to_the_rows_of_training(make: Make,
     from services.prediction.core.features import fold
 
     await uninterrupted(make, out, work := fresh(replayed()))
-    await (await opened(make())).work(PARTITION, work)
+    await take(await opened(make()), work)
     model = registry.at(STARTED)
     assert model is not None
     rows = dict(zip((bar.time for bar in BARS["AAA"]), fold(BARS["AAA"])[1], strict=True))
@@ -122,7 +128,7 @@ async def test_neither_batches_nor_crashes_show(make: Make, out: Sent, database:
     worker = await opened(make())
     while at < len(work):
         size = dice.choice([1, 2, 3, 7, 50])
-        await worker.work(PARTITION, work[at : at + size])
+        await take(worker, work[at : at + size])
         at += size
         chance = dice.random()
         if chance < 0.2:
@@ -145,10 +151,10 @@ async def test_an_answer_does_not_change_when_later_rows_exist(make: Make, out: 
 
 async def test_a_new_epoch_says_the_same_again(make: Make, out: Sent, stock: FakeStock) -> None:
     worker = await opened(make())
-    await worker.work(PARTITION, fresh(replayed()))
+    await take(worker, fresh(replayed()))
     first, out.events = out.events, []
     stock.epoch = "e2"
-    await worker.work(PARTITION, fresh(replayed(epoch="e2")))
+    await take(worker, fresh(replayed(epoch="e2")))
     assert [event.replace(b'"epoch":"e2"', b'"epoch":"e1"') for event in out.events] == first
 
 
@@ -159,7 +165,7 @@ async def test_after_a_gap_the_state_comes_from_history(make: Make, out: Sent, s
     worker = await opened(make())
     lost = work[31]  # the open after a final bar is missing
     after = Fresh(work[32].record, Step(fresh=True, missed=1, new_epoch=False))
-    await worker.work(PARTITION, [*work[:31], after, *work[33:]])
+    await take(worker, [*work[:31], after, *work[33:]])
     assert stock.asked == [("AAA", work[0].record.time), ("AAA", after.record.time)]
     assert isinstance(lost.record, Tick)
     assert out.events == expected
@@ -167,7 +173,7 @@ async def test_after_a_gap_the_state_comes_from_history(make: Make, out: Sent, s
     out.events.clear()
     worker = await opened(make())
     after = Fresh(work[36].record, Step(fresh=True, missed=6, new_epoch=False))
-    await worker.work(PARTITION, [*work[:30], after, *work[37:]])  # two final bars are missing
+    await take(worker, [*work[:30], after, *work[37:]])  # two final bars are missing
     found = {said.seq: said for said in out.signals}
     assert found[39].prev_seq == 30  # the signals of 33 and 36 were never made
     assert msgspec.structs.replace(found[39], prev_seq=36, prediction="hold") == msgspec.structs.replace(
@@ -190,7 +196,7 @@ async def test_a_split_on_the_way(make: Make, out: Sent) -> None:
     )
     after = records("AAA", [quartered(bar) for bar in bars[10:]], seq=seq + 1)
     before = fresh(records("AAA", bars[:10]))
-    await (await opened(make())).work(PARTITION, [*before, Fresh(split, before[1].step), *fresh(after, first=False)])
+    await take(await opened(make()), [*before, Fresh(split, before[1].step), *fresh(after, first=False)])
     for said in out.signals:
         ratio, shift = (4.0, 1) if said.seq > seq else (1.0, 0)
         same = expected[said.seq - shift]
@@ -208,7 +214,7 @@ def quartered(bar: PastBar) -> PastBar:
 async def test_a_young_symbol_warms_up(make: Make, out: Sent, stock: FakeStock) -> None:
     stock.bars = {**BARS, "NEW": ()}
     bars = BARS["AAA"][START + 1 : START + 61]
-    await (await opened(make())).work(PARTITION, fresh(records("NEW", bars)))
+    await take(await opened(make()), fresh(records("NEW", bars)))
     reasons = [said.reason for said in out.signals]
     assert reasons[:50] == ["warming_up"] * 50
     assert "warming_up" not in reasons[50:]
@@ -217,7 +223,7 @@ async def test_a_young_symbol_warms_up(make: Make, out: Sent, stock: FakeStock) 
 
 
 async def test_a_symbol_that_stock_data_does_not_know_starts_empty(make: Make, out: Sent) -> None:
-    await (await opened(make())).work(PARTITION, fresh(records("ZZZ", BARS["AAA"][START + 1 : START + 3])))
+    await take(await opened(make()), fresh(records("ZZZ", BARS["AAA"][START + 1 : START + 3])))
     assert [said.reason for said in out.signals] == ["warming_up"] * 2
 
 
@@ -226,7 +232,7 @@ async def test_without_a_model_it_holds(stock: FakeStock, out: Sent, database: D
     registry = Registry(stock, database, Artifacts(tmp_path), horizon="1d", clock=lambda: NOW)
     await registry.prepare()
     worker = await opened(Worker(stock, registry, out, bar="1d", policy="lean"))
-    await worker.work(PARTITION, fresh(replayed(last=START + 4)))
+    await take(worker, fresh(replayed(last=START + 4)))
     assert {(said.prediction, said.reason, said.model_version) for said in out.signals} == {("hold", "no_model", "")}
 
 
@@ -235,7 +241,7 @@ async def test_policy_edge_holds_where_there_is_none(make: Make, out: Sent, regi
     assert model is not None
     skills = model.forecaster.skills
     skills["BBB"] = msgspec.structs.replace(skills["BBB"], hit_rate_interval=(0.4, 0.6))
-    await (await opened(make("edge"))).work(PARTITION, fresh(replayed()))
+    await take(await opened(make("edge")), fresh(replayed()))
     assert {said.reason for said in out.signals if said.symbol == "BBB"} <= {"no_edge", "outside_domain"}
     assert None in {said.reason for said in out.signals if said.symbol == "AAA"}
 
@@ -243,14 +249,14 @@ async def test_policy_edge_holds_where_there_is_none(make: Make, out: Sent, regi
 async def test_only_final_bars_of_its_timeframe_count(make: Make, out: Sent) -> None:
     bar = final_bar("AAA", BARS["AAA"][START + 1])
     for other in (msgspec.structs.replace(bar, final=False), msgspec.structs.replace(bar, timeframe="1m")):
-        await (await opened(make())).work(PARTITION, fresh([other]))
+        await take(await opened(make()), fresh([other]))
     assert out.events == []
 
 
 async def test_the_checkpoint_keeps_states_and_latest_signals(make: Make, out: Sent, database: Database) -> None:
     states: dict[str, bytes] = {}
     worker = await opened(make())
-    await worker.work(PARTITION, fresh(replayed(last=START + 3)))
+    await take(worker, fresh(replayed(last=START + 3)))
     assert not worker.urgent(PARTITION)
     await checkpoint(worker, database, states)
     async with database.reading() as session:
@@ -260,7 +266,7 @@ async def test_the_checkpoint_keeps_states_and_latest_signals(make: Make, out: S
     async with database.transaction() as session:
         assert await worker.store(session, PARTITION) == {}  # nothing new
     at = rfc3339(NOW)
-    await worker.work(PARTITION, fresh([tick("AAA", 1.0, at, seq=7)], first=False))
+    await take(worker, fresh([tick("AAA", 1.0, at, seq=7)], first=False))
     async with database.transaction() as session:
         assert await worker.store(session, PARTITION) == {}  # a tick changes no state
 
@@ -270,7 +276,7 @@ async def test_a_state_that_cannot_be_read_is_made_anew(make: Make, out: Sent, b
     work = fresh(replayed())
     expected = await uninterrupted(make, out, work)
     same = [Fresh(each.record, Step(fresh=True, missed=0, new_epoch=False)) for each in work]
-    await (await opened(make(), {"AAA": bad, "BBB": bad})).work(PARTITION, same)
+    await take(await opened(make(), {"AAA": bad, "BBB": bad}), same)
     assert out.events == expected
 
 
@@ -278,14 +284,14 @@ async def test_failures_reach_the_reader(make: Make, out: Sent, stock: FakeStock
     worker = await opened(make())
     stock.away = True
     with pytest.raises(Unavailable):
-        await worker.work(PARTITION, fresh(replayed()))
+        await take(worker, fresh(replayed()))
     assert out.events == []
 
 
 async def test_no_checkpoint_before_the_broker_has_the_signals(make: Make, out: Sent, database: Database) -> None:
     out.fail_with = KafkaTimeoutError()
     worker, states = await opened(make()), dict[str, bytes]()
-    await worker.work(PARTITION, fresh(replayed(last=START + 2)))
+    await take(worker, fresh(replayed(last=START + 2)))
     with pytest.raises(KafkaTimeoutError):
         await checkpoint(worker, database, states)
     async with database.reading() as session:
@@ -293,7 +299,7 @@ async def test_no_checkpoint_before_the_broker_has_the_signals(make: Make, out: 
     worker.forget(PARTITION)  # the reader goes back, and the same records come again
     out.fail_with = None
     await worker.open(PARTITION, {})
-    await worker.work(PARTITION, fresh(replayed(last=START + 2)))
+    await take(worker, fresh(replayed(last=START + 2)))
     await checkpoint(worker, database, states)
     assert set(states) == {"AAA", "BBB"}
 
@@ -303,11 +309,28 @@ async def test_failures_of_forgotten_signals_trouble_nobody(make: Make, out: Sen
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
     out.fail_with = KafkaTimeoutError()
     worker = await opened(make())
-    await worker.work(PARTITION, fresh(replayed(last=START + 2)))
+    await take(worker, fresh(replayed(last=START + 2)))
     worker.forget(PARTITION)
     await asyncio.sleep(0)
-    gc.collect()  # asyncio tells of an exception that nobody looked at when its future goes
+    gc.collect()  # asyncio tells of an exception that nobody looked at when its task goes
     assert problems == []
+
+
+async def test_nothing_overtakes_what_must_be_sent_again(make: Make, out: Sent) -> None:
+    work = fresh(replayed())
+    expected = await uninterrupted(make, out, work)
+    worker = await opened(make())
+    await take(worker, work[:12])
+    out.fail_with = KafkaTimeoutError()
+    await take(worker, work[12:24])
+    out.fail_with = None
+    with pytest.raises(KafkaTimeoutError):
+        await take(worker, work[24:36])
+    assert out.events == expected[:4]
+    worker.forget(PARTITION)
+    await worker.open(PARTITION, {})
+    await take(worker, work)
+    assert out.events == expected[:4] + expected
 
 
 async def test_the_model_is_asked_once_for_a_batch(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,5 +342,5 @@ async def test_the_model_is_asked_once_for_a_batch(make: Make, monkeypatch: pyte
         return forecast(self, rows)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Forecaster, "forecast", counted)
-    await (await opened(make())).work(PARTITION, fresh(replayed()))
+    await take(await opened(make()), fresh(replayed()))
     assert asked == [2 * (260 - START - 1)]
