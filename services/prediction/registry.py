@@ -20,7 +20,7 @@ from services.prediction.clients import Feed, StockData
 from services.prediction.core.features import DEFINITION
 from services.prediction.core.fitting import TooFewRows
 from services.prediction.core.models import BrokenModel, Forecaster, Model
-from services.prediction.core.schedule import is_due, month_start
+from services.prediction.core.schedule import is_due, month_start, months
 from services.prediction.tables import ModelRow
 from services.prediction.training import Trainer
 from services.shared.database import Database, is_passing
@@ -123,10 +123,20 @@ class Registry:
         month = time[:7]
         if month not in self._looked_at:
             async with self._training:
-                if month not in self._looked_at:
-                    await self._train_if_due(self._feed.name, month_start(month), self.at(time))
-                    self._looked_at.add(month)
+                await self._train_through(month)
         return self.at(time)
+
+    async def _train_through(self, month: str) -> None:
+        """Trains whatever was due up to the start of `month`, in order.
+
+        A symbol may come here years before the others do (its partition is read first, or it was listed late): when a
+        model is due must not depend on who asks first.
+        """
+        for each in months(self._feed.started[:7], month):
+            if each not in self._looked_at:
+                cut = month_start(each)
+                await self._train_if_due(self._feed.name, cut, self.at(cut))
+                self._looked_at.add(each)
 
     async def _prepare(self) -> None:
         feed = await self._stock.feed()

@@ -5,6 +5,7 @@ epoch starts. Later ones are at the start of a month: while there is no model (t
 many sessions have passed since the last cut as that model was trained on.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
@@ -16,6 +17,17 @@ from services.shared.events import parse_time, rfc3339
 def month_start(month: str) -> str:
     """RFC 3339 of the first instant of a month given as `YYYY-MM` (UTC)."""
     return rfc3339(datetime(int(month[:4]), int(month[5:7]), 1, tzinfo=UTC))
+
+
+def months(after: str, through: str) -> Iterator[str]:
+    """The months (`YYYY-MM`) after `after`, up to and with `through`, in order."""
+    year, number = int(after[:4]), int(after[5:7])
+    while True:
+        year, number = (year, number + 1) if number < 12 else (year + 1, 1)
+        month = f"{year:04d}-{number:02d}"
+        if month > through:
+            return
+        yield month
 
 
 def is_due(cut: str, last_cut: str | None, sessions: int) -> bool:

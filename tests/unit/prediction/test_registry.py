@@ -130,6 +130,16 @@ async def test_trains_anew_when_the_data_have_doubled(make: Make, stock: FakeSto
     assert sorted(cuts) == ["2010-07-01", "2010-11-01"]
 
 
+async def test_who_asks_first_makes_no_difference(make: Make, stock: FakeStock) -> None:
+    """A symbol that was listed late has its first bar years in, and its partition may be read before the others."""
+    stock.started = DAYS[0].time
+    late = make(stock)
+    await late.prepare()
+    await late.for_bar(DAYS[-1].time)
+    cuts = {found.cut[:10] for day in DAYS if (found := await late.for_bar(day.time))}
+    assert sorted(cuts) == ["2010-07-01", "2010-11-01"]
+
+
 async def test_waits_for_the_feed(make: Make, stock: FakeStock) -> None:
     stock.epoch = ""
     registry = make(stock)

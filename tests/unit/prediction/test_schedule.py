@@ -2,7 +2,13 @@
 
 import pytest
 
-from services.prediction.core.schedule import is_due, month_start
+from services.prediction.core.schedule import is_due, month_start, months
+
+
+def test_months_follow_one_another_over_the_year() -> None:
+    assert list(months("2012-11", "2013-02")) == ["2012-12", "2013-01", "2013-02"]
+    assert list(months("2012-11", "2012-11")) == []
+    assert list(months("2012-11", "2011-01")) == []
 
 
 def test_month_start() -> None:
