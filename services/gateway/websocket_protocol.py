@@ -89,7 +89,6 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._writer = FrameWriter(self)
-        self._discarding = False
         self._cut_off: asyncio.TimerHandle | None = None
 
     def close(self, code: int, reason: str = "") -> None:
@@ -118,6 +117,8 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.send" and self.close_sent:
             raise ClientDisconnected  # closed by this protocol, which the application can't know yet
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True  # refused in due form; uvicorn would log an error
         if message["type"] == "websocket.accept" and not self.transport.is_closing():
             self.transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
             self._writer._open(self.transport.write)
@@ -130,10 +131,6 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().resume_writing()
         self._writer._resume()
 
-    def data_received(self, data: bytes) -> None:
-        if not self._discarding:
-            super().data_received(data)
-
     def send_receive_event_to_app(self) -> None:
         if self.curr_msg_data_type == "text" and not _is_text(self.frames):
             self.conn.fail(CloseCode.INVALID_DATA, "not UTF-8")
@@ -142,16 +139,16 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
-        if self.conn.close_sent is None or self.close_sent:  # broken before it was accepted, or while closing
-            self._leave()
-            self.transport.abort()
-            return
+        if self.close_sent:
+            return  # closing already: what still comes is thrown away
         self._leave()
         sent = self.conn.close_sent
+        if sent is None:  # broken before it was accepted: no close frame can be understood
+            self.transport.abort()
+            return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self._discarding = True
         self._read_on()
         self.close_timer = self.loop.call_later(_LINGER_S, self.transport.close)
 

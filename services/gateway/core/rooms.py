@@ -68,7 +68,6 @@ class Room:
         return len(writes) * len(updates)
 
     def _sort(self) -> None:
-        # New lists: `send` may be walking the old ones while a write makes a member stop.
         self._writes = [write for member in self._members if (write := member.write) is not None]
         self._spared = [member for member in self._members if member.write is None]
         self._stale = False

@@ -1,6 +1,7 @@
 """A real server for an ASGI app, in the loop of the test, and a client that speaks raw bytes."""
 
 import asyncio
+import logging
 import os
 import socket
 import struct
@@ -24,9 +25,11 @@ on_both_loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["
 
 @asynccontextmanager
 async def serving(app: ASGIApp, *, max_message_bytes: int = 65536) -> AsyncIterator[int]:
-    """The port that `app` is served on. Whatever the loop has to complain of fails the test."""
-    complaints: list[dict[str, Any]] = []
+    """The port that `app` is served on. Whatever the loop or the log has to complain of fails the test."""
+    complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    listening = _Errors(complaints)
+    logging.getLogger().addHandler(listening)
     stop = asyncio.Event()
     server = HttpServer(app, host="127.0.0.1", port=0, max_message_bytes=max_message_bytes)
     running = asyncio.create_task(server.run(stop))
@@ -36,7 +39,18 @@ async def serving(app: ASGIApp, *, max_message_bytes: int = 65536) -> AsyncItera
     finally:
         stop.set()
         await asyncio.wait_for(running, 10)
+        logging.getLogger().removeHandler(listening)
     assert complaints == []
+
+
+class _Errors(logging.Handler):
+    def __init__(self, found: list[Any]) -> None:
+        super().__init__(logging.ERROR)
+        self._found = found
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() != "ASGI callable returned without completing handshake.":  # uvicorn's, of a refusal
+            self._found.append(self.format(record))
 
 
 class RawClient:
@@ -45,7 +59,7 @@ class RawClient:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self.got = b""
-        self.ended = False
+        self.ended = self.was_reset = False
 
     async def send(self, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
@@ -61,7 +75,7 @@ class RawClient:
                 try:
                     data = await loop.sock_recv(self._socket, 1 << 20)
                 except ConnectionResetError:
-                    data = b""
+                    data, self.was_reset = b"", True
                 self.ended = not data
                 self.got += data
         return self.got

@@ -119,6 +119,8 @@ def test_a_stop_closes_sockets_with_a_code_and_takes_no_longer_for_one_that_does
         await asyncio.wait_for(server.started.wait(), 10)
         async with raw_client(server.port), connect(f"ws://127.0.0.1:{server.port}/", proxy=None) as reading:
             await until(lambda: len(writers) == 2)
+            stuck = writers[0]._protocol
+            assert stuck is not None
             while not writers[0].paused:
                 writers[0].write(frame(b"x" * 10_000))
             stop.set()
@@ -128,6 +130,7 @@ def test_a_stop_closes_sockets_with_a_code_and_takes_no_longer_for_one_that_does
             assert closed.value.rcvd.code == 1012
             await asyncio.wait_for(running, 3)
             assert all(writer.closed for writer in writers)
+            assert stuck.disconnected
 
     run(go())
 

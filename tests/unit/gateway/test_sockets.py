@@ -387,6 +387,20 @@ async def test_too_many_messages_close_and_ignored_ones_count() -> None:
         assert await closed(client) == (4429, "too_many_messages")
 
 
+async def test_a_breach_in_a_users_room_ends_quietly_whatever_is_being_sent() -> None:
+    async with house(max_message_bytes=1000) as there:
+        headers = f"Authorization: Bearer {there.token()}\r\n"
+        async with raw_client(there.port, "/websocket/user/u1/notifications", headers=headers) as client:
+            await until(lambda: there.mailbox.pages == 1)
+            await client.send(masked(Opcode.TEXT, b"x" * 2000))
+            for number in range(1, 4):
+                there.hall.deliver([there.mailbox.store(number)])
+                await asyncio.sleep(0)
+            await client.read(lambda got: (1009).to_bytes(2) in got)
+            there.hall.deliver([there.mailbox.store(9)])
+            await until(lambda: there.hall.listeners == 0)
+
+
 async def test_too_big_a_message_closes_with_1009_and_hurts_nobody_else() -> None:
     async with (
         house(max_message_bytes=1000) as there,

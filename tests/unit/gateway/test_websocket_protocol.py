@@ -164,6 +164,59 @@ def test_the_application_closes_likewise_while_others_write(run: Run) -> None:
 
 
 @on_both_loops
+@pytest.mark.parametrize("who", ["the peer", "the keepalive", "the server's stop", "the application"])
+def test_nothing_follows_a_close_frame_that_waits_behind_a_full_buffer(run: Run, who: str) -> None:
+    async def go() -> None:
+        echo = Echo()
+        async with serving(echo) as port, raw_client(port) as client:
+            await until(lambda: bool(echo.writers))
+            writer, protocol = echo.writer, echo.protocol
+            write = writer.write  # as a room holds it
+            _fill(writer)
+            if who == "the peer":
+                await client.say(Opcode.CLOSE, b"\x03\xe8")
+            elif who == "the keepalive":
+                protocol.keepalive_timeout()
+            elif who == "the server's stop":
+                protocol.shutdown()
+            else:
+                writer.close(4400)
+            await until(lambda: echo.closed == 1)
+            writer.write(frame(b"too late"))
+            assert write != writer.write
+            frames = frames_of(await client.read(lambda got: got[-100:].rfind(b"\x88") >= 0))
+            assert [each.opcode for each in frames[-2:]] == [Opcode.TEXT, Opcode.CLOSE]
+
+    run(go())
+
+
+@on_both_loops
+def test_the_peers_answer_to_a_close_is_read_though_the_application_reads_no_more(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket_protocol, "_CUT_OFF_S", 60.0)
+    writers: list[FrameWriter] = []
+    done = asyncio.Event()
+
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        writers.append(scope["extensions"][EXTENSION]["writer"])
+        await done.wait()
+
+    async def go() -> None:
+        async with serving(deaf) as port, _client(port) as client:
+            protocol = writers[0]._protocol
+            assert protocol is not None
+            await client.send("unheard")
+            await until(lambda: protocol.read_paused)
+            writers[0].close(1000)
+            await until(lambda: protocol.disconnected)
+            done.set()
+
+    run(go())
+
+
+@on_both_loops
 def test_a_client_that_leaves_or_vanishes_in_the_middle_of_writes_is_noticed(run: Run) -> None:
     async def go() -> None:
         echo = Echo()
@@ -280,12 +333,13 @@ def test_a_breach_closes_with_its_code_though_the_peer_goes_on_sending(
                 async with raw_client(port) as client:
                     await until(lambda number=number: len(echo.writers) == number)  # type: ignore[misc]
                     await client.send(data)
-                    await client.send(b"\x00" * 20_000)  # unread at a close, it would reset the connection
                     await until(lambda number=number: echo.closed == number)  # type: ignore[misc]
+                    await client.send(b"\x00" * 20_000)
                     echo.writer.write(frame(b"nobody gets this"))
                     (closing,) = await client.to_the_end()
                     assert closing.opcode == Opcode.CLOSE, what
                     assert int.from_bytes(bytes(closing.data)[:2]) == code, what
+                    assert not client.was_reset, what  # a reset can make the peer lose the close code
 
     run(go())
 
@@ -353,3 +407,21 @@ def test_on_another_protocol_class_there_is_no_extension(run: Run, monkeypatch: 
             assert seen == [{"websocket.http.response": {}}]
 
     run(go())
+
+
+async def test_a_refusal_by_http_is_no_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"not ", "more_body": True})
+        await send({"type": "websocket.http.response.body", "body": b"here"})
+
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake(port))
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
+    assert answer.endswith(b"\r\n\r\nnot here")
+    assert caplog.messages == []
