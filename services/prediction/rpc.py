@@ -7,7 +7,8 @@ import grpc
 from services.prediction import store
 from services.prediction.clients import StockData
 from services.prediction.core import signals
-from services.prediction.core.features import WARM_UP, fold
+from services.prediction.core.bars import PastBar
+from services.prediction.core.features import WARM_UP, Row, fold
 from services.prediction.core.models import HORIZONS, KIND
 from services.prediction.core.scores import Score
 from services.prediction.registry import Effective, Registry
@@ -20,10 +21,14 @@ from services.shared.symbols import normalise
 
 
 class Prediction(PredictionServicer):
-    """Answers from stock_data's history, the promoted model and the stored signals; keeps nothing itself."""
+    """Answers from stock_data's history, the promoted model and the stored signals.
+
+    Keeps nothing but the last row of each symbol, until another bar is the last one: it takes hundreds of bars to make.
+    """
 
     def __init__(self, stock: StockData, registry: Registry, database: Database) -> None:
         self._stock, self._registry, self._database = stock, registry, database
+        self._rows: dict[str, tuple[PastBar, Row]] = {}
 
     def register(self, server: grpc.aio.Server) -> None:
         add_PredictionServicer_to_server(self, server)
@@ -33,21 +38,15 @@ class Prediction(PredictionServicer):
         if horizon not in HORIZONS:
             known = ", ".join(HORIZONS)
             raise InvalidInput(f"horizon is one of {known}", errors=(FieldError("horizon", f"one of {known}"),))
-        history = await self._stock.history(request.ticker, latest=HISTORY_BARS)
-        row = fold(history.bars)[1][-1] if len(history.bars) >= WARM_UP else None
-        if row is None:
-            raise Unavailable(
-                f"{history.symbol} has {len(history.bars)} completed bars; a forecast needs {WARM_UP}",
-                code="too_few_bars",
-            )
-        last = await self._stock.latest(history.symbol)
-        price, time = (last.price, last.time) if last is not None else (history.bars[-1].close, history.bars[-1].time)
+        symbol, bar, row = await self._newest(request.ticker)
+        last = await self._stock.latest(symbol)
+        price, time = (bar.close, bar.time) if last is None else (last.price, last.time)
         effective = self._registry.current(time) if self._registry.is_ready else None
         if effective is None:
             raise Unavailable("no model is trained yet", code="no_model", retry_after_s=5.0)
         (forecast,) = effective.forecaster.forecast([row])
         return pb.PredictReply(
-            ticker=history.symbol,
+            ticker=symbol,
             current_price=price,
             price_target=signals.price_target(price, forecast),
             confidence=signals.confidence(forecast),
@@ -57,6 +56,21 @@ class Prediction(PredictionServicer):
             model=KIND,
             model_version=effective.model.version,
         )
+
+    async def _newest(self, ticker: str) -> tuple[str, PastBar, Row]:
+        """The symbol of `ticker`, its last completed bar and the features of that. Raises NotFound, Unavailable."""
+        newest = await self._stock.history(ticker, latest=1)
+        held = self._rows.get(newest.symbol)
+        if held is not None and held[0] in newest.bars:
+            return newest.symbol, *held
+        bars = (await self._stock.history(newest.symbol, latest=HISTORY_BARS)).bars
+        row = fold(bars)[1][-1] if bars else None
+        if row is None:
+            raise Unavailable(
+                f"{newest.symbol} has {len(bars)} completed bars, a forecast needs {WARM_UP}", code="too_few_bars"
+            )
+        self._rows[newest.symbol] = (bars[-1], row)
+        return newest.symbol, bars[-1], row
 
     async def LatestSignals(self, request: pb.LatestSignalsRequest, context: Any) -> pb.LatestSignalsReply:
         symbols = [normalise(symbol) for symbol in request.symbols]

@@ -109,6 +109,7 @@ class FakeStock:
         self.prices: dict[str, Price] = {}
         self.away = False
         self.asked: list[tuple[str, str]] = []
+        self.bars_given: list[int] = []
 
     async def history(self, symbol: str, *, before: str = "", latest: int = 0) -> History:
         self._answer()
@@ -117,7 +118,9 @@ class FakeStock:
             raise NotFound(f"{symbol} is not known", code="unknown_symbol")
         end = before or self.clock or self.started
         known = [bar for bar in self.bars[symbol.upper()] if (bar.time < end if before else bar.time <= end)]
-        return History(symbol.upper(), tuple(known[-latest:] if latest else known))
+        given = tuple(known[-latest:] if latest else known)
+        self.bars_given.append(len(given))
+        return History(symbol.upper(), given)
 
     async def latest(self, symbol: str) -> Price | None:
         self._answer()

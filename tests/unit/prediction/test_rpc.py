@@ -65,6 +65,18 @@ async def test_predict_starts_from_the_latest_price(rpc: Prediction, stock: Fake
     assert moves[0] == pytest.approx(moves[1], abs=1e-6)
 
 
+async def test_a_row_is_made_once_for_each_last_bar(rpc: Prediction, stock: FakeStock) -> None:
+    replies = []
+    for clock in (STARTED, STARTED, BARS["AAA"][201].time, BARS["AAA"][201].time):
+        stock.clock = clock
+        stock.bars_given.clear()
+        replies.append(await rpc.Predict(ask("AAA"), None))
+        replies[-1].time += f" {sum(stock.bars_given)}"
+    assert [reply.time.split()[1] for reply in replies] == ["202", "1", "203", "1"]
+    assert [reply.price_target for reply in replies[::2]] == [reply.price_target for reply in replies[1::2]]
+    assert replies[0].price_target != replies[2].price_target
+
+
 async def test_before_the_first_price_it_starts_from_the_last_close(rpc: Prediction) -> None:
     reply = await rpc.Predict(ask("AAA"), None)
     last = BARS["AAA"][200]
