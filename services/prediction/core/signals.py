@@ -61,9 +61,10 @@ def price_target(price: float, forecast: Forecast) -> float:
 
 
 def interval(price: float, forecast: Forecast) -> Interval:
-    """Where the price will lie at the horizon's end with probability COVERAGE."""
-    low, high = price * exp(forecast.low), price * exp(forecast.high)
-    return Interval(low=rounded(low, price), high=rounded(high, price), coverage=COVERAGE)
+    """Where the price will lie at the horizon's end with probability COVERAGE; it holds the target."""
+    low, high = rounded(price * exp(forecast.low), price), rounded(price * exp(forecast.high), price)
+    target = price_target(price, forecast)
+    return Interval(low=min(low, target), high=max(high, target), coverage=COVERAGE)
 
 
 def confidence(forecast: Forecast) -> float:

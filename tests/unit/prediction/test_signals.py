@@ -91,6 +91,13 @@ def test_the_target_lies_where_the_direction_points(price: float, log_return: fl
     assert between.low <= target <= between.high
 
 
+@pytest.mark.parametrize("log_return", [1e-15, -1e-15])
+def test_the_interval_of_a_price_that_stands_still_holds_the_target(log_return: float) -> None:
+    still = Forecast(log_return, log_return, log_return, 0.5, True)
+    between = interval(5.0, still)
+    assert between.low <= price_target(5.0, still) <= between.high
+
+
 @pytest.mark.parametrize(
     ("value", "like", "expected"),
     [
