@@ -242,6 +242,7 @@ class StatefulReader:
         # shows in Kafka that somebody is here
         await self._commit({number: slot.next_offset for number, slot in slots.items()})
         self._consumer.resume(*(self._partition(number) for number in partitions))
+        _log.info("%s: %d partitions of topic %s are ours", self._reader.name, len(self._slots), topic.name)
 
     async def _open_until_ours(self, partition: int) -> None:
         """Loads again after a failure, with growing pauses, until it works or the partition is somebody else's."""

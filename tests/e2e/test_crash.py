@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+import csv
+import gzip
 import json
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +20,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from websockets.exceptions import ConnectionClosed
 
+from services.shared.calendars import close_time, open_time
 from services.shared.kafka import connect
-from services.shared.topics import READERS_WITH_STATE, SIGNALS, TICKS
+from services.shared.topics import ALERTS, READERS_WITH_STATE, SIGNALS, TICKS
 from tests.e2e.house import ROOMS, Person, Process, embedded, frames, login, process, register, room
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
@@ -144,13 +150,14 @@ async def test_the_whole_process_killed_goes_on_to_the_same_firings(tmp_path: Pa
 class Four:
     """The four services as processes of their own."""
 
-    def __init__(self, folder: Path, kafka: str, database: str, redis: str) -> None:
+    def __init__(self, folder: Path, kafka: str, database: str, redis: str, settings: Mapping[str, str]) -> None:
         ports = {name: free_port() for name in ROOMS}
         self.base = f"http://127.0.0.1:{ports['gateway']}"
         self._folder = folder
         self._stack = AsyncExitStack()
         self._environment = {
             **REPLAY,
+            **settings,
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "DATABASE_URL": database,
             "REDIS_URL": redis,
@@ -177,9 +184,9 @@ class Four:
 
 @asynccontextmanager
 async def four(
-    folder: Path, kafka: KafkaServer, database: str, redis: str
+    folder: Path, kafka: KafkaServer, database: str, redis: str, **settings: str
 ) -> AsyncIterator[tuple[Four, dict[str, Process]]]:
-    houses = Four(folder, kafka.bootstrap, database, redis)
+    houses = Four(folder, kafka.bootstrap, database, redis, settings)
     try:
         running = {name: houses.start(name) for name in ROOMS}
         await running["gateway"].says("listening on")
@@ -242,7 +249,19 @@ async def play(
     return Outcome(told, signals)
 
 
-async def worked_off(bootstrap: str) -> None:
+async def taken_over(bootstrap: str) -> float:
+    """Waits until every partition of ticks was worked through to where it stands now; the seconds it took."""
+    kafka = await connect(bootstrap, 30)
+    began = time.monotonic()
+    ends = await kafka.ends(TICKS)
+    async with asyncio.timeout(30):
+        while any((offset or 0) < ends[number] for number, offset in (await kafka.committed(ALERTS)).items()):  # noqa: ASYNC110 (Kafka tells nobody)
+            await asyncio.sleep(0.1)
+    await kafka.close()
+    return time.monotonic() - began
+
+
+async def worked_off(bootstrap: str, least: int = TICKS_IN_ALL) -> None:
     """Waits until both readers with state have worked through all ticks."""
     kafka = await connect(bootstrap, 30)
     async with asyncio.timeout(60):
@@ -251,7 +270,7 @@ async def worked_off(bootstrap: str) -> None:
                 await asyncio.sleep(0.1)
     total = sum((await kafka.ends(TICKS)).values())
     await kafka.close()
-    assert total >= TICKS_IN_ALL
+    assert total >= least
 
 
 @pytest.mark.apache_kafka
@@ -273,3 +292,48 @@ async def test_any_service_killed_leaves_the_same_signals_and_firings(
         killed = await play(tmp_path, apache_kafka, postgres_server, redis_server, kill)
         assert killed.firings == whole.firings, kill
         assert killed.signals == whole.signals, kill
+
+
+@pytest.mark.apache_kafka
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_two_users_workers_share_the_symbols_and_one_goes_on_for_both(
+    tmp_path: Path,
+    empty_apache_kafka: KafkaServer,
+    postgres_url: str,
+    redis_url: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kafka, slower = empty_apache_kafka.bootstrap, {"REPLAY_RATE": "500", "REPLAY_START": "2012-06-01"}
+    async with four(tmp_path, empty_apache_kafka, postgres_url, redis_url, **slower) as (houses, _):
+        second = houses.start("users", "2", USERS_ROLE="worker")
+        await second.says(r"32 partitions")
+        ada = await register(houses.base)
+        rules = [("AAPL", 600.0), ("IBM", 195.0), ("MSFT", 30.0), ("GOOG", 650.0), ("FB", 25.0)]
+        for symbol, level in rules:
+            await ada.alert(symbol, "crossing", level, trigger="every_time")
+        await reached(houses.base, "2012-08-01")
+        second.kill()
+        took = await taken_over(kafka)
+        await reached(houses.base, LAST_DAY)
+        await worked_off(kafka, least=1)
+        told = await firings(ada)
+    with capsys.disabled():
+        print(f"\nthe partitions of a killed worker were worked on again after {took:.1f} s")
+    expected = sorted(crossings(rules, since="2012-06-01"))
+    assert [(symbol, price, when) for symbol, _, _, price, when in told] == expected
+
+
+def crossings(rules: list[tuple[str, float]], since: str) -> Iterator[tuple[str, float, str]]:
+    """Where the bundled prices cross each level, by the file alone. `since` has the first price: it sets the side."""
+    levels = dict(rules)
+    last: dict[str, float] = {}
+    with gzip.open(resources.files("bokeh_sampledata") / "_data" / "stocks.csv.gz", "rt") as file:  # type: ignore[call-overload]  # a path on disk
+        for row in csv.DictReader(file):
+            day, symbol = date.fromisoformat(row["Date"]), row["Ticker"]
+            if row["Date"] < since:
+                continue
+            for price, at in ((float(row["Open"]), open_time(day)), (float(row["Close"]), close_time(day))):
+                before, last[symbol] = last.get(symbol, price), price
+                if before < levels[symbol] <= price or before > levels[symbol] >= price:
+                    yield symbol, price, at.strftime("%Y-%m-%dT%H:%M:%SZ")
