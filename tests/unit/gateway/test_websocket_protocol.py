@@ -321,9 +321,7 @@ BREACHES: list[tuple[str, bytes, int]] = [
 
 
 @on_both_loops
-def test_a_breach_closes_with_its_code_though_the_peer_goes_on_sending(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_breach_closes_with_its_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket_protocol, "_LINGER_S", 0.05)
 
     async def go() -> None:
@@ -334,12 +332,23 @@ def test_a_breach_closes_with_its_code_though_the_peer_goes_on_sending(
                     await until(lambda number=number: len(echo.writers) == number)  # type: ignore[misc]
                     await client.send(data)
                     await until(lambda number=number: echo.closed == number)  # type: ignore[misc]
-                    await client.send(b"\x00" * 20_000)
                     echo.writer.write(frame(b"nobody gets this"))
                     (closing,) = await client.to_the_end()
                     assert closing.opcode == Opcode.CLOSE, what
                     assert int.from_bytes(bytes(closing.data)[:2]) == code, what
-                    assert not client.was_reset, what  # a reset can make the peer lose the close code
+
+    run(go())
+
+
+@on_both_loops
+def test_a_peer_that_goes_on_sending_after_a_breach_is_told_why_and_not_reset(run: Run) -> None:
+    async def go() -> None:
+        echo = Echo()
+        async with serving(echo, max_message_bytes=1000) as port, raw_client(port) as client:
+            await client.send(masked(Opcode.TEXT, b"x" * 5_000_000))
+            await client.read(lambda got: len(got) >= 4)
+            assert client.got[2:4] == (1009).to_bytes(2)
+            assert not client.was_reset
 
     run(go())
 
