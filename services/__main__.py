@@ -22,6 +22,7 @@ from services.shared.positions import Position
 from services.shared.process import App, run, serve_metrics, until
 from services.shared.telemetry import setup_logging
 
+_WAVE_S = 0.7
 _LONGEST_SOCKET_FOLDER = 80  # a Unix socket's path may have 107 bytes
 
 
@@ -85,7 +86,8 @@ async def _run_all(stop: asyncio.Event, waves: Sequence[Sequence[App]]) -> None:
     stopping.cancel()
     for wave, ends in zip(running, stops, strict=True):
         ends.set()
-        await asyncio.wait(wave)
+        await asyncio.wait(wave, timeout=_WAVE_S)  # one that is slow to end must not use up the time of the others
+    await asyncio.wait(everyone)
     for task in everyone:
         await task
 
