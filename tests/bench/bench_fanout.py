@@ -1,6 +1,6 @@
 """Fan-out: messages delivered per CPU-second of the gateway, end to end from Kafka, against a plain loop.
 
-    python -m tests.bench.bench_fanout [SOCKETS] [SECONDS]
+    python -m tests.bench.bench_fanout [--sockets 1000] [--seconds 5]
 
 One core runs the server alone; the other one runs the broker, this program and the load client (C, compiled here with
 `cc`). Every socket sits in one room. A round publishes as many prices as are to be in flight and ends when every socket
@@ -8,9 +8,9 @@ has got them all. CPU time is the server process's own, user and system, from /p
 news between rounds is in it.
 """
 
+import argparse
 import asyncio
 import os
-import platform
 import resource
 import signal
 import subprocess
@@ -29,6 +29,7 @@ from services.shared.embedded_kafka import embedded_kafka
 from services.shared.events import Tick, encode
 from services.shared.kafka import Kafka
 from services.shared.topics import TICKS, partition_of
+from tests.bench.machine import machine
 
 SYMBOL = "AAPL"
 IN_FLIGHT = (64, 1)
@@ -179,18 +180,6 @@ def compiled(folder: str) -> Path:
     return binary
 
 
-def machine() -> str:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
-    )
-    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
-
-
 def table(found: dict[int, list[tuple[Slice, Slice]]], sockets: int) -> str:
     lines = [
         f"{sockets} sockets in one room; deliveries per CPU-second of the server, end to end from Kafka",
@@ -210,8 +199,12 @@ def table(found: dict[int, list[tuple[Slice, Slice]]], sockets: int) -> str:
 
 
 def main() -> None:
-    sockets = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 4.0
+    arguments = argparse.ArgumentParser(description="Fan-out, deliveries per CPU-second")
+    arguments.add_argument("--sockets", type=int, default=1000)
+    arguments.add_argument(
+        "--seconds", type=float, default=5.0, help="for each server and number of messages in flight"
+    )
+    wish, _ = arguments.parse_known_args()  # `make bench` hands its ARGS to every benchmark
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise SystemExit("this needs two cores: one for the server alone, one for broker and clients")
@@ -220,8 +213,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory() as folder:
         binary = compiled(folder)
-        found = asyncio.run(measure(cores[0], binary, sockets, seconds))
-    print(f"{machine()}\n{table(found, sockets)}")
+        found = asyncio.run(measure(cores[0], binary, wish.sockets, wish.seconds))
+    print(f"{machine('uvicorn', 'uvloop', 'starlette', 'aiokafka', 'faststream')}\n{table(found, wish.sockets)}")
 
 
 if __name__ == "__main__":
