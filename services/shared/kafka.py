@@ -243,22 +243,3 @@ class _OneInAWhile(logging.Filter):
             return False
         self._last[record.msg] = now
         return True
-
-
-class DeadLetters:
-    """Where records go that nobody can read, with the reason: topic `<topic>.dead`, headers `reason` and `origin`."""
-
-    def __init__(self, producer: AIOKafkaProducer) -> None:
-        self._producer = producer
-
-    async def close(self) -> None:
-        await self._producer.stop()
-
-    async def send(
-        self, topic: Topic, *, partition: int, offset: int, key: bytes | None, value: bytes, reason: str
-    ) -> None:
-        """Returns when the broker has it. Raises KafkaError."""
-        origin = f"{topic.name}/{partition}/{offset}".encode()
-        await self._producer.send_and_wait(
-            topic.dead, value, key=key, partition=0, headers=[("reason", reason.encode()), ("origin", origin)]
-        )

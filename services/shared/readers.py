@@ -32,7 +32,8 @@ from services.shared import positions
 from services.shared.database import Database, is_passing
 from services.shared.errors import Fenced, TickroomError, Unavailable
 from services.shared.events import Record, decode_record
-from services.shared.kafka import DeadLetters, Kafka
+from services.shared.kafka import Kafka
+from services.shared.poison import DeadLetters, Poison
 from services.shared.positions import Checkpoint, CheckpointTables, Position, Step, SymbolState, Tracker
 from services.shared.topics import Reader, partition_of
 
@@ -40,8 +41,6 @@ CHECKPOINT_EVERY_S: Final = 1.0
 CHECKPOINT_EVERY_RECORDS: Final = 5_000
 _LOOK_EVERY_S: Final = 0.25
 _STOP_WITHIN_S: Final = 1.5
-_BAD_WINDOW: Final = 200  # records over which "nearly all is bad" is judged
-_BAD_SHARE: Final = 0.9
 
 _log = logging.getLogger("tickroom.reader")
 _records = Counter("reader_records", "Records of topic ticks by what they were to the reader", ["reader", "outcome"])
@@ -89,12 +88,6 @@ class NotOwned(Unavailable):
     code = "not_owned"
 
 
-class Unreadable(TickroomError):
-    """Nearly all of a topic is bad: then it is us who can't read it."""
-
-    code = "unreadable"
-
-
 @dataclass(slots=True)
 class _Slot:
     """One partition of ours."""
@@ -119,7 +112,7 @@ class StatefulReader:
         self._consumer_of = self._subscribe()
         self._dead: DeadLetters | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._seen = self._bad = 0
+        self._poison = Poison(reader.topic)
         self._stopping = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception that ended the reader, where one did."""
@@ -141,7 +134,7 @@ class StatefulReader:
             await positions.repartition(
                 session, self._tables, self._reader.name, self._kafka.partitions(self._reader.topic)
             )
-        self._dead = DeadLetters(await self._kafka.producer())
+        self._dead = DeadLetters(self._reader.topic, await self._kafka.producer())
         await self._broker.start()
         self._tasks.append(asyncio.create_task(self._checkpoint_idle(), name=f"checkpoints of {self._reader.name}"))
 
@@ -309,7 +302,7 @@ class StatefulReader:
             try:
                 record = decode_record(raw.value or b"")
             except msgspec.DecodeError as error:  # ValidationError is one of its kind
-                await self._bury(raw, str(error))
+                await self._park(raw, str(error))
                 continue
             step = slot.tracker.advance(record.symbol, record.epoch, record.seq)
             if step.fresh:
@@ -317,7 +310,7 @@ class StatefulReader:
                 missed += step.missed
             else:
                 repeats += 1
-        self._judge(len(records), bad=len(records) - len(fresh) - repeats)
+        self._poison.judge(len(records), bad=len(records) - len(fresh) - repeats)
         if missed:
             _log.warning("%s: %d records of partition %d are missing", self._reader.name, missed, partition)
         for outcome, count in (("fresh", len(fresh)), ("repeated", repeats), ("missed", missed)):
@@ -342,29 +335,11 @@ class StatefulReader:
         self._consumer.seek(self._partition(partition), max(first, slot.next_offset))
         return False
 
-    def _judge(self, seen: int, bad: int) -> None:
-        """Raises Unreadable where nearly all of the last records were bad."""
-        self._seen, self._bad = self._seen + seen, self._bad + bad
-        if self._seen >= _BAD_WINDOW:
-            if self._bad >= _BAD_SHARE * self._seen:
-                raise Unreadable(
-                    f"{self._bad} of the last {self._seen} records of topic {self._reader.topic.name} are unreadable"
-                )
-            self._seen = self._bad = 0
-
-    async def _bury(self, raw: ConsumerRecord[Any, Any], reason: str) -> None:
-        """Parks a record that nobody can read."""
+    async def _park(self, raw: ConsumerRecord[Any, Any], reason: str) -> None:
         assert self._dead is not None
         _log.warning("%s: unreadable record at %d/%d: %s", self._reader.name, raw.partition, raw.offset, reason)
         _records.labels(self._reader.name, "dead").inc()
-        await self._dead.send(
-            self._reader.topic,
-            partition=raw.partition,
-            offset=raw.offset,
-            key=raw.key,
-            value=raw.value or b"",
-            reason=reason,
-        )
+        await self._dead.send(raw, reason)
 
     async def _save(self, partition: int, slot: _Slot) -> None:
         async with self._database.transaction() as session:

@@ -17,8 +17,9 @@ from services.shared.embedded_kafka import embedded_kafka
 from services.shared.errors import Fenced
 from services.shared.events import Tick, encode
 from services.shared.kafka import Kafka, connect
+from services.shared.poison import Unreadable
 from services.shared.positions import SymbolState
-from services.shared.readers import Fresh, StatefulReader, Unreadable
+from services.shared.readers import Fresh, StatefulReader
 from services.shared.topics import ALERTS, TICKS, partition_of
 from tests.servers.kafka import KafkaServer
 
