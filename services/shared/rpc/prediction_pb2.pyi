@@ -83,26 +83,7 @@ class PredictReply(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "confidence",
-        b"confidence",
-        "current_price",
-        b"current_price",
-        "direction",
-        b"direction",
-        "horizon",
-        b"horizon",
-        "model",
-        b"model",
-        "model_version",
-        b"model_version",
-        "price_target",
-        b"price_target",
-        "ticker",
-        b"ticker",
-        "time",
-        b"time",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "current_price", b"current_price", "direction", b"direction", "horizon", b"horizon", "model", b"model", "model_version", b"model_version", "price_target", b"price_target", "ticker", b"ticker", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -154,9 +135,7 @@ class LatestSignal(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "epoch", b"epoch", "event", b"event", "seq", b"seq", "symbol", b"symbol"
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "event", b"event", "seq", b"seq", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -252,28 +231,7 @@ class ModelMetrics(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "baseline_hit_rate",
-        b"baseline_hit_rate",
-        "baseline_mae",
-        b"baseline_mae",
-        "hit_rate",
-        b"hit_rate",
-        "hit_rate_high",
-        b"hit_rate_high",
-        "hit_rate_low",
-        b"hit_rate_low",
-        "train_samples",
-        b"train_samples",
-        "training_time",
-        b"training_time",
-        "val_mae",
-        b"val_mae",
-        "val_rmse",
-        b"val_rmse",
-        "val_samples",
-        b"val_samples",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_hit_rate", b"baseline_hit_rate", "baseline_mae", b"baseline_mae", "hit_rate", b"hit_rate", "hit_rate_high", b"hit_rate_high", "hit_rate_low", b"hit_rate_low", "train_samples", b"train_samples", "training_time", b"training_time", "val_mae", b"val_mae", "val_rmse", b"val_rmse", "val_samples", b"val_samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -311,20 +269,7 @@ class ModelStatusReply(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "metrics",
-        b"metrics",
-        "model_loaded",
-        b"model_loaded",
-        "model_type",
-        b"model_type",
-        "model_version",
-        b"model_version",
-        "service_ready",
-        b"service_ready",
-        "ticker",
-        b"ticker",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metrics", b"metrics", "model_loaded", b"model_loaded", "model_type", b"model_type", "model_version", b"model_version", "service_ready", b"service_ready", "ticker", b"ticker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

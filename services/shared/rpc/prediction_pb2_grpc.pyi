@@ -19,6 +19,7 @@ else:
 _T = _typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
 class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -34,13 +35,9 @@ class PredictionStub:
     """The forecast of the promoted model from the latest price and completed bars. Stateless: any replica answers.
     NOT_FOUND unknown ticker; FAILED_PRECONDITION too few bars or no model yet; INVALID_ARGUMENT unknown horizon. Safe to repeat.
     """
-    LatestSignals: _grpc.UnaryUnaryMultiCallable[
-        _prediction_pb2.LatestSignalsRequest, _prediction_pb2.LatestSignalsReply
-    ]
+    LatestSignals: _grpc.UnaryUnaryMultiCallable[_prediction_pb2.LatestSignalsRequest, _prediction_pb2.LatestSignalsReply]
     """The last signal of each symbol, those without one left out. Safe to repeat."""
-    ModelStatus: _grpc.UnaryUnaryMultiCallable[
-        _prediction_pb2.ModelStatusRequest, _prediction_pb2.ModelStatusReply
-    ]
+    ModelStatus: _grpc.UnaryUnaryMultiCallable[_prediction_pb2.ModelStatusRequest, _prediction_pb2.ModelStatusReply]
     """The promoted model of a ticker and what it is worth. NOT_FOUND unknown ticker. Safe to repeat."""
 
 @_typing.type_check_only
@@ -50,13 +47,9 @@ class PredictionAsyncStub(PredictionStub):
     """The forecast of the promoted model from the latest price and completed bars. Stateless: any replica answers.
     NOT_FOUND unknown ticker; FAILED_PRECONDITION too few bars or no model yet; INVALID_ARGUMENT unknown horizon. Safe to repeat.
     """
-    LatestSignals: _aio.UnaryUnaryMultiCallable[
-        _prediction_pb2.LatestSignalsRequest, _prediction_pb2.LatestSignalsReply
-    ]  # type: ignore[assignment]
+    LatestSignals: _aio.UnaryUnaryMultiCallable[_prediction_pb2.LatestSignalsRequest, _prediction_pb2.LatestSignalsReply]  # type: ignore[assignment]
     """The last signal of each symbol, those without one left out. Safe to repeat."""
-    ModelStatus: _aio.UnaryUnaryMultiCallable[
-        _prediction_pb2.ModelStatusRequest, _prediction_pb2.ModelStatusReply
-    ]  # type: ignore[assignment]
+    ModelStatus: _aio.UnaryUnaryMultiCallable[_prediction_pb2.ModelStatusRequest, _prediction_pb2.ModelStatusReply]  # type: ignore[assignment]
     """The promoted model of a ticker and what it is worth. NOT_FOUND unknown ticker. Safe to repeat."""
 
 class PredictionServicer(metaclass=_abc_1.ABCMeta):
@@ -75,9 +68,7 @@ class PredictionServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _prediction_pb2.LatestSignalsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[
-        _prediction_pb2.LatestSignalsReply, _abc.Awaitable[_prediction_pb2.LatestSignalsReply]
-    ]:
+    ) -> _typing.Union[_prediction_pb2.LatestSignalsReply, _abc.Awaitable[_prediction_pb2.LatestSignalsReply]]:
         """The last signal of each symbol, those without one left out. Safe to repeat."""
 
     @_abc_1.abstractmethod
@@ -88,6 +79,4 @@ class PredictionServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_prediction_pb2.ModelStatusReply, _abc.Awaitable[_prediction_pb2.ModelStatusReply]]:
         """The promoted model of a ticker and what it is worth. NOT_FOUND unknown ticker. Safe to repeat."""
 
-def add_PredictionServicer_to_server(
-    servicer: PredictionServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_PredictionServicer_to_server(servicer: PredictionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -88,26 +88,7 @@ class HistoryRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "adjustment",
-        b"adjustment",
-        "before",
-        b"before",
-        "end",
-        b"end",
-        "latest",
-        b"latest",
-        "limit",
-        b"limit",
-        "page_token",
-        b"page_token",
-        "start",
-        b"start",
-        "symbol",
-        b"symbol",
-        "timeframe",
-        b"timeframe",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment", b"adjustment", "before", b"before", "end", b"end", "latest", b"latest", "limit", b"limit", "page_token", b"page_token", "start", b"start", "symbol", b"symbol", "timeframe", b"timeframe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,26 +136,7 @@ class Bar(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "close",
-        b"close",
-        "date",
-        b"date",
-        "end",
-        b"end",
-        "high",
-        b"high",
-        "low",
-        b"low",
-        "open",
-        b"open",
-        "source",
-        b"source",
-        "start",
-        b"start",
-        "volume",
-        b"volume",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "date", b"date", "end", b"end", "high", b"high", "low", b"low", "open", b"open", "source", b"source", "start", b"start", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,9 +164,7 @@ class HistoryReply(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "bars", b"bars", "next_page_token", b"next_page_token", "symbol", b"symbol"
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bars", b"bars", "next_page_token", b"next_page_token", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -266,22 +226,7 @@ class Price(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "epoch",
-        b"epoch",
-        "event",
-        b"event",
-        "price",
-        b"price",
-        "seq",
-        b"seq",
-        "source",
-        b"source",
-        "symbol",
-        b"symbol",
-        "time",
-        b"time",
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "event", b"event", "price", b"price", "seq", b"seq", "source", b"source", "symbol", b"symbol", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,9 +297,7 @@ class Ticker(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "first", b"first", "last", b"last", "rows", b"rows", "sector", b"sector", "ticker", b"ticker"
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "last", b"last", "rows", b"rows", "sector", b"sector", "ticker", b"ticker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -426,9 +369,7 @@ class FeedStatusReply(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal[
-        "clock", b"clock", "epoch", b"epoch", "feed", b"feed", "finished", b"finished", "started", b"started"
-    ]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "epoch", b"epoch", "feed", b"feed", "finished", b"finished", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

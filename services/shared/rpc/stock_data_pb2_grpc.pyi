@@ -24,6 +24,7 @@ else:
 _T = _typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
 class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -43,9 +44,7 @@ class StockDataStub:
     """The last accepted price of each symbol, those without one left out. Safe to repeat."""
     Tickers: _grpc.UnaryUnaryMultiCallable[_stock_data_pb2.TickersRequest, _stock_data_pb2.TickersReply]
     """Every symbol that the feed or the database knows. Safe to repeat."""
-    FeedStatus: _grpc.UnaryUnaryMultiCallable[
-        _stock_data_pb2.FeedStatusRequest, _stock_data_pb2.FeedStatusReply
-    ]
+    FeedStatus: _grpc.UnaryUnaryMultiCallable[_stock_data_pb2.FeedStatusRequest, _stock_data_pb2.FeedStatusReply]
     """What the feed is doing: its epoch and its clock. Safe to repeat."""
 
 @_typing.type_check_only
@@ -59,9 +58,7 @@ class StockDataAsyncStub(StockDataStub):
     """The last accepted price of each symbol, those without one left out. Safe to repeat."""
     Tickers: _aio.UnaryUnaryMultiCallable[_stock_data_pb2.TickersRequest, _stock_data_pb2.TickersReply]  # type: ignore[assignment]
     """Every symbol that the feed or the database knows. Safe to repeat."""
-    FeedStatus: _aio.UnaryUnaryMultiCallable[
-        _stock_data_pb2.FeedStatusRequest, _stock_data_pb2.FeedStatusReply
-    ]  # type: ignore[assignment]
+    FeedStatus: _aio.UnaryUnaryMultiCallable[_stock_data_pb2.FeedStatusRequest, _stock_data_pb2.FeedStatusReply]  # type: ignore[assignment]
     """What the feed is doing: its epoch and its clock. Safe to repeat."""
 
 class StockDataServicer(metaclass=_abc_1.ABCMeta):
@@ -99,6 +96,4 @@ class StockDataServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_data_pb2.FeedStatusReply, _abc.Awaitable[_stock_data_pb2.FeedStatusReply]]:
         """What the feed is doing: its epoch and its clock. Safe to repeat."""
 
-def add_StockDataServicer_to_server(
-    servicer: StockDataServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_StockDataServicer_to_server(servicer: StockDataServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

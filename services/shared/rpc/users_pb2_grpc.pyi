@@ -23,6 +23,7 @@ else:
 _T = _typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
 class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -52,13 +53,9 @@ class UsersStub:
     """Safe to repeat. NOT_FOUND for a rule of somebody else, as for none."""
     GetAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Alert]
     DeleteAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.DeleteAlertReply]
-    ListNotifications: _grpc.UnaryUnaryMultiCallable[
-        _users_pb2.ListNotificationsRequest, _users_pb2.ListNotificationsReply
-    ]
+    ListNotifications: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListNotificationsRequest, _users_pb2.ListNotificationsReply]
     """A page of a user's notifications, oldest first. Safe to repeat."""
-    AckNotifications: _grpc.UnaryUnaryMultiCallable[
-        _users_pb2.AckNotificationsRequest, _users_pb2.AckNotificationsReply
-    ]
+    AckNotifications: _grpc.UnaryUnaryMultiCallable[_users_pb2.AckNotificationsRequest, _users_pb2.AckNotificationsReply]
     """Marks as read; unknown ids are ignored. Safe to repeat."""
 
 @_typing.type_check_only
@@ -82,13 +79,9 @@ class UsersAsyncStub(UsersStub):
     """Safe to repeat. NOT_FOUND for a rule of somebody else, as for none."""
     GetAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Alert]  # type: ignore[assignment]
     DeleteAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.DeleteAlertReply]  # type: ignore[assignment]
-    ListNotifications: _aio.UnaryUnaryMultiCallable[
-        _users_pb2.ListNotificationsRequest, _users_pb2.ListNotificationsReply
-    ]  # type: ignore[assignment]
+    ListNotifications: _aio.UnaryUnaryMultiCallable[_users_pb2.ListNotificationsRequest, _users_pb2.ListNotificationsReply]  # type: ignore[assignment]
     """A page of a user's notifications, oldest first. Safe to repeat."""
-    AckNotifications: _aio.UnaryUnaryMultiCallable[
-        _users_pb2.AckNotificationsRequest, _users_pb2.AckNotificationsReply
-    ]  # type: ignore[assignment]
+    AckNotifications: _aio.UnaryUnaryMultiCallable[_users_pb2.AckNotificationsRequest, _users_pb2.AckNotificationsReply]  # type: ignore[assignment]
     """Marks as read; unknown ids are ignored. Safe to repeat."""
 
 class UsersServicer(metaclass=_abc_1.ABCMeta):
@@ -156,12 +149,14 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.AlertRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.Alert, _abc.Awaitable[_users_pb2.Alert]]: ...
+
     @_abc_1.abstractmethod
     def DeleteAlert(
         self,
         request: _users_pb2.AlertRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.DeleteAlertReply, _abc.Awaitable[_users_pb2.DeleteAlertReply]]: ...
+
     @_abc_1.abstractmethod
     def ListNotifications(
         self,
@@ -178,6 +173,4 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_users_pb2.AckNotificationsReply, _abc.Awaitable[_users_pb2.AckNotificationsReply]]:
         """Marks as read; unknown ids are ignored. Safe to repeat."""
 
-def add_UsersServicer_to_server(
-    servicer: UsersServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_UsersServicer_to_server(servicer: UsersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
