@@ -109,6 +109,8 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         self.scope["extensions"][EXTENSION] = {"writer": self._writer}
         await super().run_asgi()
+        if not self.disconnected:
+            self._leave()
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close" and self.handshake_complete and not self.disconnected:

@@ -284,6 +284,26 @@ def test_one_that_never_reads_is_cut_off_after_a_close(run: Run, monkeypatch: py
 
 
 @on_both_loops
+def test_one_that_never_reads_is_cut_off_when_the_application_is_through(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket_protocol, "_CUT_OFF_S", 0.2)
+    protocols: list[FrameProtocol] = []
+
+    async def hasty(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        writer = scope["extensions"][EXTENSION]["writer"]
+        protocols.append(writer._protocol)
+        _fill(writer)
+
+    async def go() -> None:
+        async with serving(hasty) as port, raw_client(port):
+            await until(lambda: protocols != [] and protocols[0].disconnected)
+
+    run(go())
+
+
+@on_both_loops
 def test_one_that_never_answers_a_ping_is_cut_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket_protocol, "_CUT_OFF_S", 0.2)
     monkeypatch.setattr(server, "_PING_EVERY_S", 0.05)
