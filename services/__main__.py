@@ -19,7 +19,7 @@ from services.shared.embedded_kafka import embedded_kafka
 from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
 from services.shared.positions import Position
-from services.shared.process import App, run, serve_metrics, until
+from services.shared.process import App, run, serve_metrics, settle, until
 from services.shared.telemetry import setup_logging
 
 _WAVE_S = 0.7
@@ -81,9 +81,11 @@ async def _run_all(stop: asyncio.Event, waves: Sequence[Sequence[App]]) -> None:
     stops = [asyncio.Event() for _ in waves]
     running = [[asyncio.create_task(app.run(ends)) for app in wave] for wave, ends in zip(waves, stops, strict=True)]
     everyone = [task for wave in running for task in wave]
+    settling = asyncio.create_task(settle(*(app for wave in waves for app in wave)))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({stopping, *everyone}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    settling.cancel()
     for wave, ends in zip(running, stops, strict=True):
         ends.set()
         await asyncio.wait(wave, timeout=_WAVE_S)  # one that is slow to end must not use up the time of the others

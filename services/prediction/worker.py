@@ -6,6 +6,7 @@ and acknowledged before the checkpoint; after a crash the same ones come again a
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -87,7 +88,12 @@ class Worker:
         decided = await self._take_in(held, records)
         if decided:
             forecasts = self._forecast(decided)
-            events = [self._decide(held, each, said) for each, said in zip(decided, forecasts, strict=True)]
+            made = [self._decide(held, each, said) for each, said in zip(decided, forecasts, strict=True)]
+            for (prediction, reason), count in Counter(
+                (signal.prediction, signal.reason) for signal, _ in made
+            ).items():
+                metrics.SIGNALS.labels(prediction, reason or "").inc(count)
+            events = [(signal.symbol, event) for signal, event in made]
             await self._published(held)  # in order: nothing overtakes what may have to be sent again
             held.publishing = asyncio.create_task(self._out.publish(events))
 
@@ -166,14 +172,13 @@ class Worker:
                 forecasts[place] = forecast
         return forecasts
 
-    def _decide(self, held: _Partition, each: _Decided, forecast: Forecast | None) -> tuple[str, bytes]:
-        """The symbol and its signal, remembered as its last."""
+    def _decide(self, held: _Partition, each: _Decided, forecast: Forecast | None) -> tuple[Signal, bytes]:
+        """The signal and its event, remembered as its symbol's last."""
         signal = self._signal(each, forecast)
         event = encode(signal)
         each.symbol.prediction, each.symbol.prev_seq = signal.prediction, signal.seq
         held.latest[signal.symbol] = Latest(signal.symbol, signal.epoch, signal.seq, event)
-        metrics.SIGNALS.labels(signal.prediction, signal.reason or "").inc()
-        return signal.symbol, event
+        return signal, event
 
     def _signal(self, each: _Decided, forecast: Forecast | None) -> Signal:
         model = each.model

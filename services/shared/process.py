@@ -1,6 +1,7 @@
 """How a process begins and ends: settings, logging, connections, signals, and one clear line when it can't start."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -48,9 +49,12 @@ def run_room(settings_class: type[S], build: Callable[[S, Kafka], App]) -> None:
         cluster = await until(stop, kafka.connect(settings.kafka_bootstrap_servers, settings.start_timeout_s))
         if cluster is None:
             return
+        app = build(settings, cluster)
+        settling = asyncio.create_task(settle(app))
         try:
-            await build(settings, cluster).run(stop)
+            await app.run(stop)
         finally:
+            settling.cancel()
             await cluster.close()
 
     run(main)
@@ -80,6 +84,17 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)  # half-opened clients may hold threads that would delay the exit
+
+
+async def settle(*apps: App) -> None:
+    """Waits until all have started, then tells the garbage collector to leave alone what is there by now.
+
+    Otherwise each of its full rounds goes through every module and table again, and all rooms stand still meanwhile.
+    """
+    for app in apps:
+        await app.started.wait()
+    gc.collect()
+    gc.freeze()
 
 
 def serve_metrics(settings: SharedSettings) -> None:

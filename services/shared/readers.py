@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -46,8 +46,7 @@ _log = logging.getLogger("tickroom.reader")
 _records = Counter("reader_records", "Records of topic ticks by what they were to the reader", ["reader", "outcome"])
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(msgspec.Struct, frozen=True, gc=False):
     """A record not seen before, and what came before it."""
 
     record: Record
@@ -170,9 +169,9 @@ class StatefulReader:
         if slot is None:
             raise NotOwned(f"partition {partition} of {self._reader.name} is not ours any more")
         try:
-            await self._save(partition, slot)
+            await self._save({partition: slot})
         except Exception as error:
-            self._go_back(partition, slot, error)
+            self._go_back({partition: slot}, error)
             raise
 
     # -- the subscription ------------------------------------------------------------------------------------------
@@ -264,7 +263,7 @@ class StatefulReader:
             if self._slots.get(partition) is not slot:
                 return
             try:
-                await self._save(partition, slot)
+                await self._save({partition: slot})
             except Exception as error:
                 _log.warning("%s: no last checkpoint of partition %d: %s", self._reader.name, partition, _say(error))
             self._drop(partition, slot)
@@ -280,17 +279,34 @@ class StatefulReader:
         by_partition: dict[int, list[ConsumerRecord[Any, Any]]] = {}
         for raw in batch:
             by_partition.setdefault(raw.partition, []).append(raw)
-        for partition, records in by_partition.items():
-            slot = self._slots.get(partition)
-            if slot is None or self._stopping:
-                continue  # it will be read again from the checkpoint
-            async with slot.lock:
+        due: dict[int, _Slot] = {}
+        async with AsyncExitStack() as held:
+            for partition, records in by_partition.items():
+                slot = self._slots.get(partition)
+                if slot is None or self._stopping:
+                    continue  # it will be read again from the checkpoint
+                await held.enter_async_context(slot.lock)
                 if self._slots.get(partition) is not slot:
                     continue
                 try:
                     await self._work_on(partition, slot, records)
                 except Exception as error:
-                    self._go_back(partition, slot, error)
+                    self._go_back({partition: slot}, error)
+                else:
+                    if self._is_due(partition, slot):
+                        due[partition] = slot
+            await self._save_or_go_back(due)
+
+    def _is_due(self, partition: int, slot: _Slot) -> bool:
+        late = time.monotonic() - slot.saved_at >= CHECKPOINT_EVERY_S
+        return slot.since > 0 and (late or slot.since >= CHECKPOINT_EVERY_RECORDS or self._work.urgent(partition))
+
+    async def _save_or_go_back(self, slots: Mapping[int, _Slot]) -> None:
+        """One transaction for all: a partition that fails takes the others of the batch back with it."""
+        try:
+            await self._save(slots)
+        except Exception as error:
+            self._go_back(slots, error)
 
     async def _work_on(self, partition: int, slot: _Slot, records: list[ConsumerRecord[Any, Any]]) -> None:
         records = [raw for raw in records if raw.offset >= slot.next_offset]
@@ -321,9 +337,6 @@ class StatefulReader:
         slot.next_offset = records[-1].offset + 1
         slot.since += len(records)
         slot.moved.update(each.record.symbol for each in fresh)
-        late = time.monotonic() - slot.saved_at >= CHECKPOINT_EVERY_S
-        if late or slot.since >= CHECKPOINT_EVERY_RECORDS or self._work.urgent(partition):
-            await self._save(partition, slot)
 
     async def _continues(self, partition: int, slot: _Slot, offset: int) -> bool:
         """Does `offset` follow what was worked on? A batch fetched before a rebalance or a seek may not."""
@@ -341,21 +354,22 @@ class StatefulReader:
         _records.labels(self._reader.name, "dead").inc()
         await self._dead.send(raw, reason)
 
-    async def _save(self, partition: int, slot: _Slot) -> None:
+    async def _save(self, slots: Mapping[int, _Slot]) -> None:
+        if not slots:
+            return
         async with self._database.transaction() as session:
-            slot.states.update(await self._work.store(session, partition))
-            changed: dict[str, SymbolState] = {}
-            for symbol in slot.moved:
-                position = slot.tracker.position(symbol)
-                assert position is not None
-                changed[symbol] = SymbolState(position.epoch, position.seq, slot.states.get(symbol, b""))
-            await positions.save(session, self._tables, slot.checkpoint, slot.next_offset, changed)
-        self._work.stored(partition)
-        slot.moved.clear()
-        slot.since = 0
-        slot.saved_at = time.monotonic()
-        if not await self._commit({partition: slot.next_offset}):
-            slot.since = 1  # the feed may be waiting for just this: said again at the next look
+            for partition, slot in slots.items():
+                slot.states.update(await self._work.store(session, partition))
+                await positions.save(session, self._tables, slot.checkpoint, slot.next_offset, _changed(slot))
+        now = time.monotonic()
+        for partition, slot in slots.items():
+            self._work.stored(partition)
+            slot.moved.clear()
+            slot.since = 0
+            slot.saved_at = now
+        if not await self._commit({partition: slot.next_offset for partition, slot in slots.items()}):
+            for slot in slots.values():
+                slot.since = 1  # the feed may be waiting for just this: said again at the next look
 
     async def _commit(self, offsets: Mapping[int, int]) -> bool:
         try:
@@ -369,27 +383,22 @@ class StatefulReader:
         """Saves what the last batch left when no other follows."""
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            for partition, slot in list(self._slots.items()):
-                if not slot.since or time.monotonic() - slot.saved_at < CHECKPOINT_EVERY_S or slot.lock.locked():
-                    continue
-                async with slot.lock:
-                    if self._slots.get(partition) is not slot:
-                        continue
-                    try:
-                        await self._save(partition, slot)
-                    except Exception as error:
-                        self._go_back(partition, slot, error)
+            async with AsyncExitStack() as held:
+                due: dict[int, _Slot] = {}
+                for partition, slot in list(self._slots.items()):
+                    if not slot.lock.locked() and self._is_due(partition, slot):
+                        await held.enter_async_context(slot.lock)  # free: it is ours without waiting
+                        due[partition] = slot
+                await self._save_or_go_back(due)
 
     # -- failures --------------------------------------------------------------------------------------------------
 
-    def _go_back(self, partition: int, slot: _Slot | None, error: Exception) -> None:
-        """Drops the partition's memory and loads it again from its checkpoint."""
-        if slot is None:
-            self._work.forget(partition)
-        else:
-            self._drop(partition, slot)
+    def _go_back(self, slots: Mapping[int, _Slot], error: Exception) -> None:
+        """Drops the memory of these partitions and loads them again from their checkpoints."""
         self._note_failure(error)
-        self._spawn(self._open_until_ours(partition))
+        for partition, slot in slots.items():
+            self._drop(partition, slot)
+            self._spawn(self._open_until_ours(partition))
 
     def _note_failure(self, error: Exception) -> None:
         """Passing failures are logged and tried again; any other ends the reader (`failed`)."""
@@ -430,6 +439,16 @@ def _slot(checkpoint: Checkpoint, first: int, end: int) -> _Slot:
     seen = {symbol: Position(state.epoch, state.seq) for symbol, state in checkpoint.symbols.items()}
     states = {symbol: state.state for symbol, state in checkpoint.symbols.items()}
     return _Slot(checkpoint, Tracker(seen), offset, states)
+
+
+def _changed(slot: _Slot) -> dict[str, SymbolState]:
+    """The symbols that moved since the last checkpoint, as they are to be stored."""
+    changed: dict[str, SymbolState] = {}
+    for symbol in slot.moved:
+        position = slot.tracker.position(symbol)
+        assert position is not None
+        changed[symbol] = SymbolState(position.epoch, position.seq, slot.states.get(symbol, b""))
+    return changed
 
 
 def _say(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from services.users.store.notifications import Unpublished
 
 MOST_AT_ONCE: Final = 500
 _BUSY_S: Final = 0.02  # another process is publishing: its batch takes milliseconds
+_GATHER_S: Final = 0.03  # after a batch, before the next: a lone notification never waits for it
 _PAUSE_S: Final = 1.0  # after a failure
 _LAST_S: Final = 0.7  # for what is left when the process ends
 
@@ -55,7 +56,7 @@ class Relay:
         while True:
             last = self._stopping
             try:
-                await self.flush()
+                published = await self.flush()
                 failing = False
             except (KafkaError, SQLAlchemyError, OSError, TimeoutError) as error:
                 if not failing:
@@ -65,6 +66,8 @@ class Relay:
             else:
                 if last:
                     return
+                if published:
+                    await asyncio.sleep(_GATHER_S)  # what fires meanwhile goes out together
                 await self._bell.wait(self._every_s)
 
     async def stop(self, running: asyncio.Task[None]) -> None:
