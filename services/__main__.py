@@ -34,7 +34,11 @@ async def main(stop: asyncio.Event) -> None:
         house.enter_context(_only_one(common.data_dir))
         broker = asyncio.create_task(house.enter_async_context(_broker(common)))
         await asyncio.sleep(0)  # the broker starts in a thread while the rooms are imported, which takes a second
-        waves = _rooms(_socket_folder(common.data_dir, house))
+        try:
+            waves = _rooms(_socket_folder(common.data_dir, house))
+        except BaseException:
+            await broker  # half started it can't be ended
+            raise
         cluster = await until(stop, broker)
         if cluster is not None:
             await _run_all(stop, waves(cluster))

@@ -7,6 +7,7 @@ waits for a line, joins its group, takes RECORDS records in, makes a last checkp
 """
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -237,6 +238,8 @@ async def measure(which: str, bootstrap: str, records: int, folder: Path) -> Res
     progress = Progress(records)
     try:
         async with CONTENDERS[which](kafka, folder, progress) as contender:
+            gc.collect()
+            gc.freeze()  # as a process does once its rooms have started
             print("ready", flush=True)
             if not await asyncio.to_thread(sys.stdin.readline):
                 raise SystemExit("nobody wants to measure")
