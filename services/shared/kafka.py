@@ -13,7 +13,13 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    IncompatibleBrokerVersion,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
@@ -128,7 +134,10 @@ class Kafka:
         """The offset that each partition's owner committed last; None where nobody has yet. Raises KafkaError."""
         admin = await self._administrator()
         partitions = [TopicPartition(reader.topic.name, number) for number in range(self.partitions(reader.topic))]
-        offsets = await admin.list_consumer_group_offsets(reader.name, partitions=partitions)
+        try:
+            offsets = await admin.list_consumer_group_offsets(reader.name, partitions=partitions)
+        except GroupCoordinatorNotAvailableError:
+            offsets = {}  # a new cluster: no group has ever joined
         return {
             partition.partition: stored.offset if (stored := offsets.get(partition)) and stored.offset >= 0 else None
             for partition in partitions
