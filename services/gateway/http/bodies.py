@@ -85,7 +85,12 @@ def validate(model: type[M], value: object) -> M:
 def parse(raw: bytes) -> Any:
     """The value of a JSON text in UTF-8. Raises Unreadable, also for NaN, doubled keys and absurd nesting."""
     try:
-        return json.loads(raw.decode(), parse_constant=_no_constant, object_pairs_hook=_object)
+        value = json.loads(raw.decode(), parse_constant=_no_constant, object_pairs_hook=_object)
+        if b"\\ud" in raw or b"\\uD" in raw:
+            json.dumps(value, ensure_ascii=False).encode()  # half of a pair can't be written again, by nobody
+        return value
+    except UnicodeEncodeError:
+        raise Unreadable("a text holds half of a character (a lone surrogate)") from None
     except UnicodeDecodeError:
         raise Unreadable("the body is not UTF-8") from None
     except json.JSONDecodeError as error:

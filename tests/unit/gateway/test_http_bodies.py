@@ -113,11 +113,24 @@ async def test_readable_but_wrong_is_422(raw: bytes) -> None:
     assert body["errors"]
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        rb'{"symbol":"\ud800","email":"\udfff","password":"\ud800","\ud800":1}',
+        rb'{"symbol":"AAPL","condition":{"type":"crossing","threshold":5},"channels":["\uD800"]}',
+        rb'{"symbol":"AAPL","condition":{"type":"\udbff","threshold":5}}',
+    ],
+)
 @pytest.mark.parametrize("path", [LOGIN, ALERTS])
-async def test_lone_surrogates_do_not_crash(path: str) -> None:
-    raw = rb'{"symbol":"\ud800","email":"\udfff","password":"\ud800","\ud800":1}'
+async def test_half_of_a_character_is_unreadable(path: str, raw: bytes) -> None:
     async with Front().client(signed_in=True) as client:
-        problem_of(await client.post(path, content=raw, headers=JSON), 422)
+        problem_of(await client.post(path, content=raw, headers=JSON), 400)
+
+
+async def test_both_halves_of_a_character_are_text() -> None:
+    async with Front().client(signed_in=True) as client:
+        answer = await client.post(ALERTS, content=rb'{"symbol":"\ud83d\ude00"}', headers=JSON)
+    problem_of(answer, 422)
 
 
 async def test_thousands_of_wrong_fields_make_a_short_answer() -> None:
