@@ -50,6 +50,11 @@ class Settings(SharedSettings):
     max_symbols_per_connection: int = Field(128, ge=0)
     max_messages_per_second: int = Field(10, ge=0, description="messages that one socket may send")
     max_message_bytes: int = Field(65536, ge=0)
+    max_handshakes_per_second: int = Field(1000, ge=0, description="new sockets that one process lets in; 0 = no limit")
+    drain_s: float = Field(
+        0.5, ge=0, le=600, description="a stop closes open sockets spread over this time, and lets requests finish in it"
+    )
+    access_token_ttl_s: int = Field(900, ge=10, le=86_400, description="as users has it: how long a logout matters here")
 
     @property
     def loopback(self) -> bool:
