@@ -2,20 +2,14 @@
 
     python -m tests.bench.bench_fanout [--sockets 1000] [--seconds 5]
 
-One core runs the server alone; the other one runs the broker, this program and the load client (C, compiled here with
-`cc`). Every socket sits in one room. A round publishes as many prices as are to be in flight and ends when every socket
-has got them all. CPU time is the server process's own, user and system, from /proc; what it spends on asking Kafka for
-news between rounds is in it.
+One core runs the server alone; the other one runs the broker, this program and the load client. Every socket sits in
+one room. A round publishes as many prices as are to be in flight and ends when every socket has got them all. CPU time
+is the server process's own, user and system, from /proc; what it spends on asking Kafka for news between rounds is in
+it.
 """
 
 import argparse
 import asyncio
-import os
-import resource
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,19 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from aiokafka import AIOKafkaProducer
-
-from services.shared.embedded_kafka import embedded_kafka
-from services.shared.events import Tick, encode
-from services.shared.kafka import Kafka
-from services.shared.topics import TICKS, partition_of
-from tests.bench.machine import machine
+from tests.bench.arena import PACKAGES, LoadClient, Server, Which, load_client_binary, server
+from tests.bench.machine import machine, raise_file_limit, two_cores
 
 SYMBOL = "AAPL"
 IN_FLIGHT = (64, 1)
-TARGETS = {64: 40.0, 1: 1.9}
+TARGETS = {64: 60.0, 1: 2.0}
+TARGET_PER_CPU_S = {64: 5_000_000.0}
 PAIRS = 5
-_START_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -52,110 +41,39 @@ class Slice:
 
 
 class Contender:
-    """One server with its sockets, and the prices for them. It stands still (SIGSTOP) while the other one runs."""
+    """One server with its sockets, and the prices for them."""
 
-    def __init__(
-        self, producer: AIOKafkaProducer, client: asyncio.subprocess.Process, sockets: int, server_pid: int
-    ) -> None:
-        self._producer = producer
+    def __init__(self, server: Server, client: LoadClient, sockets: int) -> None:
+        self._server = server
         self._client = client
         self._sockets = sockets
-        self._pid = server_pid
         self._sent = 0
-        os.kill(server_pid, signal.SIGSTOP)
 
     async def run(self, in_flight: int, seconds: float) -> Slice:
-        os.kill(self._pid, signal.SIGCONT)
-        try:
+        with self._server.awake():
             await self._round(in_flight)
-            cpu, begun, sent = cpu_s(self._pid), time.perf_counter(), self._sent
+            cpu, begun, sent = self._server.cpu_s, time.perf_counter(), self._sent
             while time.perf_counter() - begun < seconds:
                 await self._round(in_flight)
             deliveries = (self._sent - sent) * self._sockets
-            return Slice(deliveries, cpu_s(self._pid) - cpu, time.perf_counter() - begun)
-        finally:
-            os.kill(self._pid, signal.SIGSTOP)
+            return Slice(deliveries, self._server.cpu_s - cpu, time.perf_counter() - begun)
 
     async def _round(self, in_flight: int) -> None:
-        partition = partition_of(SYMBOL, TICKS.embedded_partitions)
         for _ in range(in_flight):
             self._sent += 1
-            await self._producer.send(TICKS.name, price(self._sent), key=SYMBOL.encode(), partition=partition)
-        assert self._client.stdin is not None
-        assert self._client.stdout is not None
-        self._client.stdin.write(b"%d\n" % self._sent)
-        answer = await asyncio.wait_for(self._client.stdout.readline(), 30.0)
-        if answer != b"%d\n" % self._sent:
-            raise SystemExit("the load client found a fault, see above")
-
-
-def price(number: int) -> bytes:
-    """The record of price 100,000.5 + `number`: every frame is as long as the others."""
-    return encode(
-        Tick(
-            symbol=SYMBOL,
-            price=100_000.5 + number,
-            timestamp="2024-09-21T14:23:00Z",
-            epoch="0192f5e0a1b20000",
-            seq=number,
-            time="2024-09-21T14:23:00.000000Z",
-            source="bench",
-        )
-    )
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time of a process so far, of all its threads, to the nanosecond."""
-    return sum(int(each.read_text().split()[0]) for each in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+            await self._server.publish(SYMBOL, 100_000.5 + self._sent, self._sent)  # every frame of one length
+        await self._client.ask(str(self._sent))
 
 
 @asynccontextmanager
-async def server(which: str, core: int, kafka: Kafka) -> AsyncIterator[tuple[int, int]]:
-    """(process id, port) of one of the servers of fanout_servers.py."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.fanout_servers", which, str(core), kafka.bootstrap),
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), _START_S)
-        if not line:
-            raise SystemExit(f"the server {which} did not start, see above")
-        yield process.pid, int(line.rpartition(b":")[2])
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-@asynccontextmanager
-async def load_client(binary: Path, port: int, sockets: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    client = await asyncio.create_subprocess_exec(
-        *(binary, str(port), f"/websocket/stock/{SYMBOL}", str(sockets)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        assert client.stdout is not None
-        if await asyncio.wait_for(client.stdout.readline(), _START_S) != b"ready\n":
-            raise SystemExit("the load client could not open its sockets, see above")
-        yield client
-    finally:
-        if client.returncode is None:
-            client.kill()
-        await client.wait()
-
-
-@asynccontextmanager
-async def contender(which: str, core: int, binary: Path, sockets: int) -> AsyncIterator[Contender]:
+async def contender(which: Which, core: int, binary: Path, sockets: int) -> AsyncIterator[Contender]:
     async with (
-        embedded_kafka() as kafka,
-        server(which, core, kafka) as (pid, port),
-        load_client(binary, port, sockets) as client,
+        server(which, core, binary, [SYMBOL]) as running,
+        running.clients(f"/websocket/stock/{SYMBOL}", sockets, "count") as client,
     ):
-        producer = await kafka.producer()
-        try:
-            yield Contender(producer, client, sockets, pid)
-        finally:
-            await producer.stop()
+        with running.awake():
+            pass  # and from here on it stands still
+        yield Contender(running, client, sockets)
 
 
 async def measure(core: int, binary: Path, sockets: int, seconds: float) -> dict[int, list[tuple[Slice, Slice]]]:
@@ -173,26 +91,20 @@ async def measure(core: int, binary: Path, sockets: int, seconds: float) -> dict
         }
 
 
-def compiled(folder: str) -> Path:
-    binary = Path(folder) / "fanout_client"
-    source = Path(__file__).with_name("fanout_client.c")
-    subprocess.run(["cc", "-O2", "-o", binary, source], check=True)
-    return binary
-
-
 def table(found: dict[int, list[tuple[Slice, Slice]]], sockets: int) -> str:
     lines = [
         f"{sockets} sockets in one room; deliveries per CPU-second of the server, end to end from Kafka",
         f"(medians of {PAIRS} slices each, taken in turns; ratio: the median of the pairs')",
-        "in flight    plain loop      tickroom    ratio   target     our CPU     wall",
+        "in flight    plain loop      tickroom     target    ratio   target     our CPU     wall",
     ]
     for in_flight, pairs in found.items():
         before = median(plain.per_cpu_s for plain, _ in pairs)
         now = median(ours.per_cpu_s for _, ours in pairs)
         ratio = median(ours.per_cpu_s / plain.per_cpu_s for plain, ours in pairs)
         cpu, wall = sum(ours.cpu_s for _, ours in pairs), sum(ours.wall_s for _, ours in pairs)
+        target = f"{TARGET_PER_CPU_S[in_flight]:,.0f}" if in_flight in TARGET_PER_CPU_S else "-"
         lines.append(
-            f"{in_flight:>9}  {before:>12,.0f}  {now:>12,.0f}  {ratio:>6.1f}x"
+            f"{in_flight:>9}  {before:>12,.0f}  {now:>12,.0f}  {target:>9}  {ratio:>6.1f}x"
             f"  {TARGETS[in_flight]:>6.1f}x  {cpu:>10.2f} s  {wall:>5.2f} s"
         )
     return "\n".join(lines)
@@ -205,16 +117,11 @@ def main() -> None:
         "--seconds", type=float, default=5.0, help="for each server and number of messages in flight"
     )
     wish, _ = arguments.parse_known_args()  # `make bench` hands its ARGS to every benchmark
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise SystemExit("this needs two cores: one for the server alone, one for broker and clients")
-    os.sched_setaffinity(0, {cores[1]})  # before the broker starts its threads, which inherit it
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with tempfile.TemporaryDirectory() as folder:
-        binary = compiled(folder)
-        found = asyncio.run(measure(cores[0], binary, wish.sockets, wish.seconds))
-    print(f"{machine('uvicorn', 'uvloop', 'starlette', 'aiokafka', 'faststream')}\n{table(found, wish.sockets)}")
+    core, _ = two_cores()
+    raise_file_limit()
+    with load_client_binary() as binary:
+        found = asyncio.run(measure(core, binary, wish.sockets, wish.seconds))
+    print(f"{machine(*PACKAGES)}\n{table(found, wish.sockets)}")
 
 
 if __name__ == "__main__":

@@ -1,53 +1,87 @@
-/* Load client of bench_fanout.py: opens many WebSockets in one room and counts the text frames that each of them gets.
+/* Load client of the socket benchmarks: opens many WebSockets and looks at the text frames that each of them gets.
  *
- *     fanout_client PORT PATH SOCKETS
+ *     socket_client PORT PATH SOCKETS ROOMS MODE
  *
- * It prints "ready" when every socket is open. Each line "N" on standard input asks for the moment at which every socket
- * has got N text frames since the start; the answer is "N". Pings are answered. Of every 50th socket the frames are read:
- * their price must be the one before plus 1, so nothing is missing, twice or out of order. Any breach ends the program
- * with a line on standard error and status 1. */
+ * ROOMS: 0 = every socket opens PATH; else socket i opens PATH followed by i % ROOMS. MODE:
+ *
+ *     count   Frames are counted. Of every 50th socket they are read: the price must be the one before plus 1, so nothing
+ *             is missing, twice or out of order.
+ *     time    Every frame is read: its price is the microsecond of CLOCK_MONOTONIC at which it was published, and must be
+ *             above the one before.
+ *     deaf    Nothing is ever read, not even pings.
+ *
+ * It prints "ready" when every socket is open. Then it takes lines on standard input, one at a time:
+ *
+ *     N       Answers "N" as soon as every socket has got N text frames since the start.
+ *     clear   Forgets the times taken so far. Answers "clear".
+ *     report  Answers "COUNT P50 P99 MAX": of the times from publishing to reading since `clear`, in microseconds.
+ *
+ * Pings are answered. Any breach, and any socket that the server closes, ends the program with a line on standard error
+ * and status 1. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SAMPLE_EVERY 50
 #define READ_BYTES (256 * 1024)
-#define MOST_SAMPLE 4096
+#define MOST_READ 1024           /* bytes of a text frame that is read */
+#define MOST_CONTROL 125
 #define HEADER_BYTES 10
+#define DEAF_BUFFER_BYTES 4096
+
+enum mode { COUNT, TIME, DEAF };
 
 struct connection {
-    int fd, sampled;
+    int fd;
+    int reads;                   /* are its text frames read, or only counted? */
     uint64_t frames;             /* text frames begun and ended */
     uint64_t skip;               /* payload bytes of the frame in hand still to come */
     int opcode;                  /* of the frame in hand */
     unsigned char header[HEADER_BYTES];
     int header_have;
-    unsigned char *payload;      /* of the frame in hand: sampled sockets and control frames */
+    unsigned char *payload;      /* of the frame in hand: what is read, and control frames */
     uint64_t payload_have;
     double price;
 };
 
+static enum mode mode;
 static struct connection *connections;
 static int sockets, behind;      /* behind: sockets that have not reached `wanted` */
 static uint64_t wanted;
 static unsigned char buffer[READ_BYTES];
+static uint32_t *times;          /* microseconds */
+static size_t times_have, times_room;
 
 static void fail(const char *what) {
-    fprintf(stderr, "fanout_client: %s (%s)\n", what, errno ? strerror(errno) : "no system error");
+    fprintf(stderr, "socket_client: %s (%s)\n", what, errno ? strerror(errno) : "no system error");
     exit(1);
 }
 
+static double now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
+}
+
+static void keep_time(double us) {
+    if (times_have == times_room) {
+        times_room = times_room ? 2 * times_room : 1 << 16;
+        if (!(times = realloc(times, times_room * sizeof *times))) fail("realloc");
+    }
+    times[times_have++] = us < 0 ? 0 : us < UINT32_MAX ? us : UINT32_MAX;
+}
+
 static void pong(struct connection *c) {
-    unsigned char frame[2 + 4 + 125] = {0x8a, (unsigned char)(0x80 | c->payload_have), 0, 0, 0, 0};
+    unsigned char frame[2 + 4 + MOST_CONTROL] = {0x8a, (unsigned char)(0x80 | c->payload_have), 0, 0, 0, 0};
     memcpy(frame + 6, c->payload, c->payload_have);  /* masked with zeros */
     if (write(c->fd, frame, 6 + c->payload_have) < 0) fail("pong");
 }
@@ -57,13 +91,15 @@ static void check_price(struct connection *c) {
     char *found = strstr((char *)c->payload, "\"price\":");
     if (!found) fail("a frame without a price");
     double price = strtod(found + 8, NULL);
-    if (c->frames && price != c->price + 1) fail("a price is missing, twice or out of order");
+    if (mode == TIME ? price <= c->price : c->frames && price != c->price + 1)
+        fail("a price is missing, twice or out of order");
     c->price = price;
+    if (mode == TIME) keep_time(now_us() - price);
 }
 
 static void frame_ended(struct connection *c) {
     if (c->opcode == 1) {
-        if (c->sampled) check_price(c);
+        if (c->reads) check_price(c);
         if (++c->frames == wanted) behind--;
     } else if (c->opcode == 9) {
         pong(c);
@@ -87,8 +123,9 @@ static void take(struct connection *c, const unsigned char *data, size_t size) {
     while (size) {
         if (c->skip) {
             size_t part = c->skip < size ? c->skip : size;
-            if (c->sampled || c->opcode != 1) {
-                if (c->payload_have + part >= MOST_SAMPLE) fail("a frame larger than expected");
+            if (c->reads || c->opcode != 1) {
+                size_t most = c->opcode == 1 ? MOST_READ : MOST_CONTROL;
+                if (c->payload_have + part > most) fail("a frame larger than expected");
                 memcpy(c->payload + c->payload_have, data, part);
                 c->payload_have += part;
             }
@@ -106,6 +143,7 @@ static void take(struct connection *c, const unsigned char *data, size_t size) {
 }
 
 static void receive(struct connection *c) {
+    if (mode == DEAF) fail("the server hung up");  /* nothing else wakes a deaf socket */
     for (;;) {
         ssize_t got = read(c->fd, buffer, sizeof buffer);
         if (got == 0) fail("the server hung up");
@@ -123,6 +161,8 @@ static void open_one(struct connection *c, int port, const char *path) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if ((c->fd = socket(AF_INET, SOCK_STREAM, 0)) < 0) fail("socket");
+    int few = DEAF_BUFFER_BYTES;
+    if (mode == DEAF && setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &few, sizeof few)) fail("setsockopt");
     if (connect(c->fd, (struct sockaddr *)&address, sizeof address)) fail("connect");
     int size = snprintf((char *)buffer, sizeof buffer,
                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -137,10 +177,38 @@ static void open_one(struct connection *c, int port, const char *path) {
         buffer[have] = 0;
         end = strstr((char *)buffer, "\r\n\r\n");
     }
-    if (strncmp((char *)buffer, "HTTP/1.1 101", 12)) fail("the handshake was refused");
-    if ((c->payload = malloc(MOST_SAMPLE)) == NULL) fail("malloc");
-    take(c, (unsigned char *)end + 4, buffer + have - (unsigned char *)end - 4);
+    if (strncmp((char *)buffer, "HTTP/1.1 101", 12)) {
+        fprintf(stderr, "%s\n", buffer);
+        fail("the handshake was refused");
+    }
+    if (!(c->payload = malloc((c->reads ? MOST_READ : MOST_CONTROL) + 1))) fail("malloc");
+    if (mode != DEAF) take(c, (unsigned char *)end + 4, buffer + have - (unsigned char *)end - 4);
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK)) fail("fcntl");
+}
+
+static void open_all(int epoll, int port, const char *path, int rooms) {
+    struct epoll_event event = {.events = mode == DEAF ? EPOLLRDHUP : EPOLLIN};
+    for (int i = 0; i < sockets; i++) {
+        struct connection *c = &connections[i];
+        char room[512];
+        c->reads = mode == TIME || (mode == COUNT && i % SAMPLE_EVERY == 0);
+        int size = rooms ? snprintf(room, sizeof room, "%s%d", path, i % rooms) : snprintf(room, sizeof room, "%s", path);
+        if (size >= (int)sizeof room) fail("a path that long");
+        open_one(c, port, room);
+        event.data.ptr = c;
+        if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl");
+    }
+}
+
+static int by_size(const void *one, const void *other) {
+    uint32_t a = *(const uint32_t *)one, b = *(const uint32_t *)other;
+    return (a > b) - (a < b);
+}
+
+static void report(void) {
+    qsort(times, times_have, sizeof *times, by_size);
+    uint32_t p50 = times_have ? times[times_have / 2] : 0, p99 = times_have ? times[times_have * 99 / 100] : 0;
+    printf("%zu %u %u %u\n", times_have, p50, p99, times_have ? times[times_have - 1] : 0);
 }
 
 static void want(uint64_t frames) {
@@ -150,18 +218,14 @@ static void want(uint64_t frames) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) return fprintf(stderr, "usage: fanout_client PORT PATH SOCKETS\n"), 2;
+    if (argc != 6) return fprintf(stderr, "usage: socket_client PORT PATH SOCKETS ROOMS count|time|deaf\n"), 2;
+    mode = strcmp(argv[5], "time") == 0 ? TIME : strcmp(argv[5], "deaf") == 0 ? DEAF : COUNT;
     sockets = atoi(argv[3]);
     if (!(connections = calloc(sockets, sizeof *connections))) fail("calloc");
     int epoll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL}, events[512];
     epoll_ctl(epoll, EPOLL_CTL_ADD, 0, &event);
-    for (int i = 0; i < sockets; i++) {
-        connections[i].sampled = i % SAMPLE_EVERY == 0;
-        open_one(&connections[i], atoi(argv[1]), argv[2]);
-        event.data.ptr = &connections[i];
-        if (epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event)) fail("epoll_ctl");
-    }
+    open_all(epoll, atoi(argv[1]), argv[2], atoi(argv[4]));
     printf("ready\n");
     fflush(stdout);
     int asked = 0;
@@ -174,8 +238,16 @@ int main(int argc, char **argv) {
             }
             char line[64];
             if (!fgets(line, sizeof line, stdin)) return 0;  /* the bench is over; it writes one line at a time */
-            want(strtoull(line, NULL, 10));
-            asked = 1;
+            if (strcmp(line, "report\n") == 0) {
+                report();
+            } else if (strcmp(line, "clear\n") == 0) {
+                times_have = 0;
+                printf("clear\n");
+            } else {
+                want(strtoull(line, NULL, 10));
+                asked = 1;
+            }
+            fflush(stdout);
         }
         if (asked && !behind) {
             printf("%llu\n", (unsigned long long)wanted);

@@ -1,0 +1,195 @@
+"""Where the socket benchmarks run: a server alone on one core; broker, stand-ins and the load client on the other.
+
+Servers are processes of socket_servers.py, load clients of socket_client.c (compiled here with `cc`). While another
+server is measured, a server stands still (SIGSTOP).
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc
+from aiokafka import AIOKafkaProducer
+
+from services.shared.embedded_kafka import embedded_kafka
+from services.shared.events import Tick, encode
+from services.shared.kafka import Kafka
+from services.shared.rpc import stock_data_pb2
+from services.shared.rpc.channel import serve
+from services.shared.rpc.stock_data_pb2_grpc import StockDataServicer, add_StockDataServicer_to_server
+from services.shared.topics import TICKS, partition_of
+from tests.bench.machine import cpu_s
+
+PACKAGES = ("uvicorn", "uvloop", "starlette", "aiokafka", "faststream")
+_START_S = 30.0
+_ANSWER_S = 60.0
+
+Which = Literal["ours", "plain"]
+Mode = Literal["count", "time", "deaf"]
+
+
+class LoadClient:
+    """Open sockets in a process of socket_client.c, which knows what it answers."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def ask(self, question: str, within_s: float = _ANSWER_S) -> str:
+        """Raises TimeoutError; ends the bench where the client has found a fault."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{question}\n".encode())
+        return await self.answer(within_s)
+
+    async def answer(self, within_s: float) -> str:
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), within_s)
+        if not line:
+            raise SystemExit("the load client found a fault, see above")
+        return line.decode().strip()
+
+    def check(self) -> None:
+        """Ends the bench where the client has."""
+        if self._process.returncode is not None:
+            raise SystemExit("the load client found a fault, see above")
+
+
+class Server:
+    """One running server. It stands still except in `awake`."""
+
+    def __init__(self, kafka: Kafka, producer: AIOKafkaProducer, binary: Path, pid: int, port: int) -> None:
+        self.kafka = kafka
+        self.pid = pid
+        self.port = port
+        self._producer = producer
+        self._binary = binary
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        os.kill(self.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGSTOP)
+
+    @property
+    def cpu_s(self) -> float:
+        return cpu_s(self.pid)
+
+    async def publish(self, symbol: str, price: float, seq: int) -> None:
+        """Hands the record to the producer, which sends it at once where no other one is on its way."""
+        partition = partition_of(symbol, TICKS.embedded_partitions)
+        await self._producer.send(TICKS.name, _record(symbol, price, seq), key=symbol.encode(), partition=partition)
+
+    @asynccontextmanager
+    async def clients(
+        self, path: str, sockets: int, mode: Mode, rooms: int = 0, within_s: float = _ANSWER_S
+    ) -> AsyncIterator[LoadClient]:
+        """All sockets open. The server has to be awake."""
+        process = await asyncio.create_subprocess_exec(
+            *(self._binary, str(self.port), path, str(sockets), str(rooms), mode),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            client = LoadClient(process)
+            await client.answer(within_s)
+            yield client
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+@asynccontextmanager
+async def server(which: Which, core: int, binary: Path, symbols: Sequence[str]) -> AsyncIterator[Server]:
+    """A server of its own broker, awake on `core`. It knows `symbols`."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with embedded_kafka() as kafka, _rooms_behind(f"unix:{folder}/rooms", symbols):
+            producer = AIOKafkaProducer(
+                bootstrap_servers=kafka.bootstrap, acks="all", compression_type="lz4", linger_ms=0
+            )
+            await producer.start()
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.bench.socket_servers"),
+                *(which, str(core), kafka.bootstrap, f"unix:{folder}/rooms"),
+                stdout=subprocess.PIPE,
+            )
+            try:
+                port = await _port(process)
+                yield Server(kafka, producer, binary, process.pid, port)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
+                await producer.stop()
+
+
+@contextmanager
+def load_client_binary() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder) / "socket_client"
+        subprocess.run(["cc", "-O2", "-o", binary, Path(__file__).with_name("socket_client.c")], check=True)
+        yield binary
+
+
+async def _port(process: asyncio.subprocess.Process) -> int:
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), _START_S)
+    if not line:
+        raise SystemExit("the server did not start, see above")
+    return int(line.rpartition(b":")[2])
+
+
+def _record(symbol: str, price: float, seq: int) -> bytes:
+    return encode(
+        Tick(
+            symbol=symbol,
+            price=price,
+            timestamp="2024-09-21T14:23:00Z",
+            epoch="0192f5e0a1b20000",
+            seq=seq,
+            time="2024-09-21T14:23:00.000000Z",
+            source="bench",
+        )
+    )
+
+
+class _StockData(StockDataServicer):
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self._symbols = symbols
+
+    async def Tickers(self, request: Any, context: Any) -> stock_data_pb2.TickersReply:
+        return stock_data_pb2.TickersReply(tickers=[stock_data_pb2.Ticker(ticker=symbol) for symbol in self._symbols])
+
+    async def Latest(self, request: Any, context: Any) -> stock_data_pb2.LatestReply:
+        return stock_data_pb2.LatestReply()
+
+
+class _Nothing(grpc.GenericRpcHandler):
+    """Answers every other call with an empty message, whatever its type."""
+
+    def service(self, details: Any) -> Any:
+        if details.method.startswith("/grpc.health."):
+            return None
+
+        async def answer(_request: bytes, _context: Any) -> bytes:
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@asynccontextmanager
+async def _rooms_behind(address: str, symbols: Sequence[str]) -> AsyncIterator[None]:
+    def register(grpc_server: grpc.aio.Server) -> None:
+        add_StockDataServicer_to_server(_StockData(symbols), grpc_server)
+        grpc_server.add_generic_rpc_handlers((_Nothing(),))
+
+    async with serve(address, "stand-ins", register, token=None):
+        yield
