@@ -7,7 +7,9 @@ Times are RFC 3339 in UTC with six decimals, prices in the currency of the excha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
+
+from services.shared.events import SessionRevoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +178,71 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileChange:
+    """What somebody wants changed; None: left as it is. current_password: for a new address or password."""
+
+    name: str | None = None
+    email: str | None = None
+    password: str | None = None
+    current_password: str = ""
+    preferences: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Keys:
-    """What tokens are verified with: raw Ed25519 public keys by `kid`, and the claims they must carry."""
+    """What tokens are verified with: raw Ed25519 public keys by `kid`, and the claims they must carry.
+
+    token_ttl_s: how long an access token is worth something.
+    """
 
     by_kid: Mapping[str, bytes]
     issuer: str
     audience: str
+    token_ttl_s: int = 900
+
+
+Role = Literal["user", "operator"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRef:
+    """Who asks, by an access token. version: of the account's tokens; expires_at: of the token, UNIX seconds."""
+
+    user_id: str
+    session_id: str
+    version: int
+    role: Role
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One login. device: what its client says it is; last_used_at: of the newest login or refresh."""
+
+    id: str
+    device: str
+    created_at: str
+    last_used_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """sessions: newest first. next_page_token: empty at the end."""
+
+    sessions: Sequence[Session]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Opens one WebSocket within `expires_in` seconds."""
+
+    ticket: str
+    expires_in: int = 30
+
+
+Revocation = SessionRevoked
+"""The end of one login, or of all that a user had until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +311,48 @@ class NotificationPage:
 
 
 class Users(Protocol):
-    async def register(self, name: str, email: str, password: str, client: str) -> Login:
-        """client: the caller's address, for throttling. Raises InvalidInput, Conflict (taken address), TooMany."""
+    async def register(
+        self, name: str, email: str, password: str, client: str, *, device: str = "", idempotency_key: str = ""
+    ) -> Login:
+        """client: the caller's address, for throttling; device: what it says it is; idempotency_key: empty = none.
+
+        Raises InvalidInput, Conflict (taken address, idempotency key of another account), TooMany.
+        """
         ...
 
-    async def login(self, email: str, password: str, client: str) -> Login:
+    async def login(self, email: str, password: str, client: str, *, device: str = "") -> Login:
         """Raises Unauthenticated for an unknown address and a wrong password alike, TooMany when throttled."""
+        ...
+
+    async def refresh(self, refresh_token: str, client: str) -> Login:
+        """Fresh tokens of the same login; the old refresh token is used up, save for the next 10 s.
+
+        Raises Unauthenticated. One that was used up before ends its login.
+        """
+        ...
+
+    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> None:
+        """From now on this login (every login of the user) is worth nothing."""
+        ...
+
+    async def sessions(self, user_id: str, limit: int, page_token: str) -> SessionPage:
+        """Logins that are worth something. Raises InvalidInput for a bad page token."""
+        ...
+
+    async def issue_ticket(self, session: SessionRef) -> Ticket:
+        """Raises Unauthenticated (`token_revoked`) where the login is worth nothing any more."""
+        ...
+
+    async def redeem_ticket(self, ticket: str) -> SessionRef:
+        """Whose it is, once on all replicas. Raises Unauthenticated (`bad_ticket`)."""
+        ...
+
+    async def check_sessions(self, sessions: Sequence[SessionRef]) -> Sequence[bool]:
+        """Is each of up to 1,000 still worth something (its user, login and version)? In the same order."""
+        ...
+
+    async def revocations(self) -> Sequence[Revocation]:
+        """Those that an access token made before may have outlived, oldest first."""
         ...
 
     async def verify(self, access_token: str) -> str:
@@ -266,6 +363,13 @@ class Users(Protocol):
 
     async def profile(self, user_id: str) -> Profile:
         """Raises NotFound."""
+        ...
+
+    async def update_profile(self, user_id: str, change: ProfileChange, client: str) -> Profile:
+        """A new password ends every login of the user.
+
+        Raises InvalidInput, Denied (`wrong_password`), Conflict (taken address), TooMany (guesses), NotFound.
+        """
         ...
 
     async def create_alert(self, user_id: str, wish: AlertWish) -> Alert:

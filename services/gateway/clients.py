@@ -23,11 +23,19 @@ from services.gateway.backends import (
     ModelStatus,
     NotificationPage,
     Profile,
+    ProfileChange,
+    Revocation,
+    Role,
+    Session,
+    SessionPage,
+    SessionRef,
     StoredNotification,
     Ticker,
+    Ticket,
 )
 from services.gateway.replies import ServiceFailed
 from services.shared.errors import TickroomError
+from services.shared.events import SessionRevoked, decode_notification
 from services.shared.rpc import prediction_pb2, stock_data_pb2, users_pb2
 from services.shared.rpc.channel import is_healthy, open_channel
 from services.shared.rpc.prediction_pb2_grpc import PredictionStub
@@ -150,22 +158,80 @@ class GrpcPrediction:
         await self._channel.close()
 
 
+_SAFE_TO_REPEAT: Final = (
+    "AckNotifications",
+    "CheckSessions",
+    "GetAlert",
+    "GetProfile",
+    "Keys",
+    "ListAlerts",
+    "ListNotifications",
+    "ListRevocations",
+    "ListSessions",
+    "Logout",
+    "Refresh",
+    "Verify",
+)
+
+
 class GrpcUsers:
     """`backends.Users` at `address`."""
 
     def __init__(self, address: str, token: str | None) -> None:
         service = users_pb2.DESCRIPTOR.services_by_name["Users"].full_name
-        safe = ("Verify", "Keys", "GetProfile", "ListAlerts", "GetAlert", "ListNotifications", "AckNotifications")
-        self._channel = open_channel(address, token=token, service=service, safe=safe)
+        self._channel = open_channel(address, token=token, service=service, safe=_SAFE_TO_REPEAT)
         self._stub = UsersStub(self._channel)
 
-    async def register(self, name: str, email: str, password: str, client: str) -> Login:
-        wish = users_pb2.RegisterRequest(name=name, email=email, password=password, client=client)
+    async def register(
+        self, name: str, email: str, password: str, client: str, *, device: str = "", idempotency_key: str = ""
+    ) -> Login:
+        wish = users_pb2.RegisterRequest(
+            name=name, email=email, password=password, client=client, device=device, idempotency_key=idempotency_key
+        )
         return _login(await _answer(self._stub.Register(wish, timeout=_HASHING_DEADLINE_S)))
 
-    async def login(self, email: str, password: str, client: str) -> Login:
-        wish = users_pb2.LoginRequest(email=email, password=password, client=client)
+    async def login(self, email: str, password: str, client: str, *, device: str = "") -> Login:
+        wish = users_pb2.LoginRequest(email=email, password=password, client=client, device=device)
         return _login(await _answer(self._stub.Login(wish, timeout=_HASHING_DEADLINE_S)))
+
+    async def refresh(self, refresh_token: str, client: str) -> Login:
+        wish = users_pb2.RefreshRequest(refresh_token=refresh_token, client=client)
+        return _login(await _answer(self._stub.Refresh(wish)))
+
+    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> None:
+        wish = users_pb2.LogoutRequest(user_id=user_id, session_id=session_id, everywhere=everywhere)
+        await _answer(self._stub.Logout(wish))
+
+    async def sessions(self, user_id: str, limit: int, page_token: str) -> SessionPage:
+        request = users_pb2.ListSessionsRequest(user_id=user_id, limit=limit, page_token=page_token)
+        reply = await _answer(self._stub.ListSessions(request))
+        found = [Session(each.id, each.device, each.created_at, each.last_used_at) for each in reply.sessions]
+        return SessionPage(found, reply.next_page_token)
+
+    async def issue_ticket(self, session: SessionRef) -> Ticket:
+        reply = await _answer(self._stub.IssueTicket(users_pb2.IssueTicketRequest(session=_ref(session))))
+        return Ticket(reply.ticket, reply.expires_in)
+
+    async def redeem_ticket(self, ticket: str) -> SessionRef:
+        reply = await _answer(self._stub.RedeemTicket(users_pb2.RedeemTicketRequest(ticket=ticket)))
+        role: Role = "operator" if reply.role == "operator" else "user"
+        return SessionRef(reply.user_id, reply.session_id, reply.version, role, reply.expires_at)
+
+    async def check_sessions(self, sessions: Sequence[SessionRef]) -> Sequence[bool]:
+        request = users_pb2.CheckSessionsRequest(sessions=map(_ref, sessions))
+        return list((await _answer(self._stub.CheckSessions(request))).valid)
+
+    async def revocations(self) -> Sequence[Revocation]:
+        found: list[Revocation] = []
+        page_token = ""
+        while True:
+            request = users_pb2.ListRevocationsRequest(page_token=page_token)
+            reply = await _answer(self._stub.ListRevocations(request))
+            events = map(decode_notification, reply.events)
+            found += (each for each in events if isinstance(each, SessionRevoked))
+            page_token = reply.next_page_token
+            if not page_token:
+                return found
 
     async def verify(self, access_token: str) -> str:
         reply = await _answer(self._stub.Verify(users_pb2.VerifyRequest(access_token=access_token)))
@@ -173,11 +239,23 @@ class GrpcUsers:
 
     async def keys(self) -> Keys:
         reply = await _answer(self._stub.Keys(users_pb2.KeysRequest()))
-        return Keys({key.kid: key.ed25519 for key in reply.keys}, reply.issuer, reply.audience)
+        by_kid = {key.kid: key.ed25519 for key in reply.keys}
+        return Keys(by_kid, reply.issuer, reply.audience, reply.token_ttl_s)
 
     async def profile(self, user_id: str) -> Profile:
-        reply = await _answer(self._stub.GetProfile(users_pb2.GetProfileRequest(user_id=user_id)))
-        return Profile(reply.user_id, reply.name, reply.email, reply.created_at, reply.preferences_json)
+        return _profile(await _answer(self._stub.GetProfile(users_pb2.GetProfileRequest(user_id=user_id))))
+
+    async def update_profile(self, user_id: str, change: ProfileChange, client: str) -> Profile:
+        request = users_pb2.UpdateProfileRequest(
+            user_id=user_id,
+            name=change.name,
+            email=change.email,
+            password=change.password,
+            current_password=change.current_password,
+            preferences_json=change.preferences,
+            client=client,
+        )
+        return _profile(await _answer(self._stub.UpdateProfile(request, timeout=_HASHING_DEADLINE_S)))
 
     async def create_alert(self, user_id: str, wish: AlertWish) -> Alert:
         request = users_pb2.CreateAlertRequest(
@@ -232,6 +310,20 @@ def _login(reply: users_pb2.LoginReply) -> Login:
         access_token=reply.access_token,
         expires_in=reply.expires_in,
         refresh_token=reply.refresh_token,
+    )
+
+
+def _profile(reply: users_pb2.Profile) -> Profile:
+    return Profile(reply.user_id, reply.name, reply.email, reply.created_at, reply.preferences_json)
+
+
+def _ref(session: SessionRef) -> users_pb2.SessionRef:
+    return users_pb2.SessionRef(
+        user_id=session.user_id,
+        session_id=session.session_id,
+        version=session.version,
+        role=session.role,
+        expires_at=session.expires_at,
     )
 
 

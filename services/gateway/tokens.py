@@ -3,29 +3,23 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from services.gateway.backends import Keys, Users
+from services.gateway.backends import Keys, Role, SessionRef, Users
 from services.shared.errors import Unauthenticated
 
 _ALGORITHM: Final = "EdDSA"
-_CLAIMS: Final = ("exp", "iss", "aud", "sub", "version")
+_CLAIMS: Final = ("exp", "iss", "aud", "sub", "sid", "version")
 _MOST_CHARACTERS: Final = 4096
 _LEEWAY_S: Final = 5  # clocks of two machines differ a little
 _REFETCH_S: Final = 1.0  # at most so often, or made-up key ids would become load for users
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A verified person. version: of the account's tokens when this one was made; expires_at: UNIX seconds."""
-
-    user_id: str
-    version: int
-    expires_at: int
+Caller = SessionRef
+"""A verified person."""
 
 
 class Verifier:
@@ -88,10 +82,11 @@ def _kid(token: str) -> str:
 
 
 def _caller(claims: dict[str, Any]) -> Caller:
-    user_id, version = claims["sub"], claims["version"]
-    if not isinstance(user_id, str) or not user_id or type(version) is not int:
+    user_id, session_id, version = claims["sub"], claims["sid"], claims["version"]
+    if not isinstance(user_id, str) or not user_id or not isinstance(session_id, str) or type(version) is not int:
         raise _bad()
-    return Caller(user_id, version, int(claims["exp"]))
+    role: Role = "operator" if claims.get("role") == "operator" else "user"
+    return Caller(user_id, session_id, version, role, int(claims["exp"]))
 
 
 def _bad() -> Unauthenticated:

@@ -196,7 +196,20 @@ class AccountUpdated(Event, frozen=True, kw_only=True, tag="account_update"):
     user_id: str
 
 
-Notification = AlertTriggered | AccountUpdated
+class SessionRevoked(Event, frozen=True, kw_only=True, tag="session_revoked"):
+    """A login is worth nothing any more; never shown to clients.
+
+    session_id: that login; empty = every login of the user whose tokens have a version below `version`.
+    """
+
+    id: str
+    user_id: str
+    session_id: str
+    version: int
+    timestamp: str
+
+
+Notification = AlertTriggered | AccountUpdated | SessionRevoked
 """All that topic `notifications` carries."""
 
 NOTIFICATION_PLAIN_END = b',"user_id":'

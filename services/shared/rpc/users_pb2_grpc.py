@@ -44,6 +44,41 @@ class UsersStub:
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.LoginRequest.SerializeToString,
                 response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.LoginReply.FromString,
                 _registered_method=True)
+        self.Refresh = channel.unary_unary(
+                '/tickroom.users.v1.Users/Refresh',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.RefreshRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.LoginReply.FromString,
+                _registered_method=True)
+        self.Logout = channel.unary_unary(
+                '/tickroom.users.v1.Users/Logout',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.LogoutRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.LogoutReply.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/tickroom.users.v1.Users/ListSessions',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListSessionsReply.FromString,
+                _registered_method=True)
+        self.IssueTicket = channel.unary_unary(
+                '/tickroom.users.v1.Users/IssueTicket',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.IssueTicketRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.IssueTicketReply.FromString,
+                _registered_method=True)
+        self.RedeemTicket = channel.unary_unary(
+                '/tickroom.users.v1.Users/RedeemTicket',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.RedeemTicketRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.SessionRef.FromString,
+                _registered_method=True)
+        self.CheckSessions = channel.unary_unary(
+                '/tickroom.users.v1.Users/CheckSessions',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CheckSessionsRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.CheckSessionsReply.FromString,
+                _registered_method=True)
+        self.ListRevocations = channel.unary_unary(
+                '/tickroom.users.v1.Users/ListRevocations',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListRevocationsRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListRevocationsReply.FromString,
+                _registered_method=True)
         self.Verify = channel.unary_unary(
                 '/tickroom.users.v1.Users/Verify',
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyRequest.SerializeToString,
@@ -57,6 +92,11 @@ class UsersStub:
         self.GetProfile = channel.unary_unary(
                 '/tickroom.users.v1.Users/GetProfile',
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.GetProfileRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Profile.FromString,
+                _registered_method=True)
+        self.UpdateProfile = channel.unary_unary(
+                '/tickroom.users.v1.Users/UpdateProfile',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.UpdateProfileRequest.SerializeToString,
                 response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Profile.FromString,
                 _registered_method=True)
         self.CreateAlert = channel.unary_unary(
@@ -95,7 +135,8 @@ class UsersServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Register(self, request, context):
-        """INVALID_ARGUMENT bad name, address or weak password; ALREADY_EXISTS taken address. Not safe to repeat.
+        """INVALID_ARGUMENT bad name, address or weak password; ALREADY_EXISTS taken address, or an idempotency key that has
+        made another account. Safe to repeat with an idempotency key only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +144,56 @@ class UsersServicer:
 
     def Login(self, request, context):
         """UNAUTHENTICATED unknown address or wrong password, alike; RESOURCE_EXHAUSTED throttled. Not repeated by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Refresh(self, request, context):
+        """Fresh tokens of the same login. UNAUTHENTICATED a token that is not ours, used up or revoked; one that was used up
+        before ends its login. Safe to repeat for 10 s: the answer then has the same refresh token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Logout(self, request, context):
+        """From now on this login (every login of the user) is worth nothing. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """Logins of a user that are worth something, newest first. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueTicket(self, request, context):
+        """A ticket that opens one WebSocket. UNAUTHENTICATED a login that is worth nothing any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeemTicket(self, request, context):
+        """Whose ticket it is; it is used up by that. UNAUTHENTICATED a ticket that is unknown, used up, too old or revoked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckSessions(self, request, context):
+        """Which of up to 1,000 logins are still worth something? Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRevocations(self, request, context):
+        """The ends of logins that some access token may not have survived yet, oldest first. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,6 +215,15 @@ class UsersServicer:
 
     def GetProfile(self, request, context):
         """NOT_FOUND no such account. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProfile(self, request, context):
+        """INVALID_ARGUMENT what Register would refuse, or no current password where one is due; PERMISSION_DENIED a wrong one
+        (`wrong_password`); RESOURCE_EXHAUSTED throttled; ALREADY_EXISTS taken address; NOT_FOUND no such account.
+        A new password ends every login of the user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +283,41 @@ def add_UsersServicer_to_server(servicer, server):
                     request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.LoginRequest.FromString,
                     response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.LoginReply.SerializeToString,
             ),
+            'Refresh': grpc.unary_unary_rpc_method_handler(
+                    servicer.Refresh,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.RefreshRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.LoginReply.SerializeToString,
+            ),
+            'Logout': grpc.unary_unary_rpc_method_handler(
+                    servicer.Logout,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.LogoutRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.LogoutReply.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListSessionsRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListSessionsReply.SerializeToString,
+            ),
+            'IssueTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueTicket,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.IssueTicketRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.IssueTicketReply.SerializeToString,
+            ),
+            'RedeemTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeemTicket,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.RedeemTicketRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.SessionRef.SerializeToString,
+            ),
+            'CheckSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckSessions,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.CheckSessionsRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CheckSessionsReply.SerializeToString,
+            ),
+            'ListRevocations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRevocations,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListRevocationsRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListRevocationsReply.SerializeToString,
+            ),
             'Verify': grpc.unary_unary_rpc_method_handler(
                     servicer.Verify,
                     request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyRequest.FromString,
@@ -196,6 +331,11 @@ def add_UsersServicer_to_server(servicer, server):
             'GetProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProfile,
                     request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.GetProfileRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Profile.SerializeToString,
+            ),
+            'UpdateProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProfile,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.UpdateProfileRequest.FromString,
                     response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Profile.SerializeToString,
             ),
             'CreateAlert': grpc.unary_unary_rpc_method_handler(
@@ -294,6 +434,195 @@ class Users:
             _registered_method=True)
 
     @staticmethod
+    def Refresh(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/Refresh',
+            services_dot_shared_dot_rpc_dot_users__pb2.RefreshRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.LoginReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Logout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/Logout',
+            services_dot_shared_dot_rpc_dot_users__pb2.LogoutRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.LogoutReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/ListSessions',
+            services_dot_shared_dot_rpc_dot_users__pb2.ListSessionsRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.ListSessionsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/IssueTicket',
+            services_dot_shared_dot_rpc_dot_users__pb2.IssueTicketRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.IssueTicketReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeemTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/RedeemTicket',
+            services_dot_shared_dot_rpc_dot_users__pb2.RedeemTicketRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.SessionRef.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/CheckSessions',
+            services_dot_shared_dot_rpc_dot_users__pb2.CheckSessionsRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.CheckSessionsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRevocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/ListRevocations',
+            services_dot_shared_dot_rpc_dot_users__pb2.ListRevocationsRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.ListRevocationsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Verify(request,
             target,
             options=(),
@@ -363,6 +692,33 @@ class Users:
             target,
             '/tickroom.users.v1.Users/GetProfile',
             services_dot_shared_dot_rpc_dot_users__pb2.GetProfileRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.Profile.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/UpdateProfile',
+            services_dot_shared_dot_rpc_dot_users__pb2.UpdateProfileRequest.SerializeToString,
             services_dot_shared_dot_rpc_dot_users__pb2.Profile.FromString,
             options,
             channel_credentials,

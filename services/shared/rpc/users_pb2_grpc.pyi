@@ -36,15 +36,38 @@ class UsersStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UsersAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_users_pb2.RegisterRequest, _users_pb2.LoginReply]
-    """INVALID_ARGUMENT bad name, address or weak password; ALREADY_EXISTS taken address. Not safe to repeat."""
+    """INVALID_ARGUMENT bad name, address or weak password; ALREADY_EXISTS taken address, or an idempotency key that has
+    made another account. Safe to repeat with an idempotency key only.
+    """
     Login: _grpc.UnaryUnaryMultiCallable[_users_pb2.LoginRequest, _users_pb2.LoginReply]
     """UNAUTHENTICATED unknown address or wrong password, alike; RESOURCE_EXHAUSTED throttled. Not repeated by itself."""
+    Refresh: _grpc.UnaryUnaryMultiCallable[_users_pb2.RefreshRequest, _users_pb2.LoginReply]
+    """Fresh tokens of the same login. UNAUTHENTICATED a token that is not ours, used up or revoked; one that was used up
+    before ends its login. Safe to repeat for 10 s: the answer then has the same refresh token.
+    """
+    Logout: _grpc.UnaryUnaryMultiCallable[_users_pb2.LogoutRequest, _users_pb2.LogoutReply]
+    """From now on this login (every login of the user) is worth nothing. Safe to repeat."""
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListSessionsRequest, _users_pb2.ListSessionsReply]
+    """Logins of a user that are worth something, newest first. Safe to repeat."""
+    IssueTicket: _grpc.UnaryUnaryMultiCallable[_users_pb2.IssueTicketRequest, _users_pb2.IssueTicketReply]
+    """A ticket that opens one WebSocket. UNAUTHENTICATED a login that is worth nothing any more."""
+    RedeemTicket: _grpc.UnaryUnaryMultiCallable[_users_pb2.RedeemTicketRequest, _users_pb2.SessionRef]
+    """Whose ticket it is; it is used up by that. UNAUTHENTICATED a ticket that is unknown, used up, too old or revoked."""
+    CheckSessions: _grpc.UnaryUnaryMultiCallable[_users_pb2.CheckSessionsRequest, _users_pb2.CheckSessionsReply]
+    """Which of up to 1,000 logins are still worth something? Safe to repeat."""
+    ListRevocations: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListRevocationsRequest, _users_pb2.ListRevocationsReply]
+    """The ends of logins that some access token may not have survived yet, oldest first. Safe to repeat."""
     Verify: _grpc.UnaryUnaryMultiCallable[_users_pb2.VerifyRequest, _users_pb2.VerifyReply]
     """The account of a token that is worth something. UNAUTHENTICATED otherwise. Safe to repeat."""
     Keys: _grpc.UnaryUnaryMultiCallable[_users_pb2.KeysRequest, _users_pb2.KeysReply]
     """The public keys that tokens are signed with. Safe to repeat."""
     GetProfile: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetProfileRequest, _users_pb2.Profile]
     """NOT_FOUND no such account. Safe to repeat."""
+    UpdateProfile: _grpc.UnaryUnaryMultiCallable[_users_pb2.UpdateProfileRequest, _users_pb2.Profile]
+    """INVALID_ARGUMENT what Register would refuse, or no current password where one is due; PERMISSION_DENIED a wrong one
+    (`wrong_password`); RESOURCE_EXHAUSTED throttled; ALREADY_EXISTS taken address; NOT_FOUND no such account.
+    A new password ends every login of the user.
+    """
     CreateAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateAlertRequest, _users_pb2.Alert]
     """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
     Answers when the owner of the symbol has taken the rule in (`active`), after 1 s at the latest (`pending`).
@@ -62,15 +85,38 @@ class UsersStub:
 class UsersAsyncStub(UsersStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_users_pb2.RegisterRequest, _users_pb2.LoginReply]  # type: ignore[assignment]
-    """INVALID_ARGUMENT bad name, address or weak password; ALREADY_EXISTS taken address. Not safe to repeat."""
+    """INVALID_ARGUMENT bad name, address or weak password; ALREADY_EXISTS taken address, or an idempotency key that has
+    made another account. Safe to repeat with an idempotency key only.
+    """
     Login: _aio.UnaryUnaryMultiCallable[_users_pb2.LoginRequest, _users_pb2.LoginReply]  # type: ignore[assignment]
     """UNAUTHENTICATED unknown address or wrong password, alike; RESOURCE_EXHAUSTED throttled. Not repeated by itself."""
+    Refresh: _aio.UnaryUnaryMultiCallable[_users_pb2.RefreshRequest, _users_pb2.LoginReply]  # type: ignore[assignment]
+    """Fresh tokens of the same login. UNAUTHENTICATED a token that is not ours, used up or revoked; one that was used up
+    before ends its login. Safe to repeat for 10 s: the answer then has the same refresh token.
+    """
+    Logout: _aio.UnaryUnaryMultiCallable[_users_pb2.LogoutRequest, _users_pb2.LogoutReply]  # type: ignore[assignment]
+    """From now on this login (every login of the user) is worth nothing. Safe to repeat."""
+    ListSessions: _aio.UnaryUnaryMultiCallable[_users_pb2.ListSessionsRequest, _users_pb2.ListSessionsReply]  # type: ignore[assignment]
+    """Logins of a user that are worth something, newest first. Safe to repeat."""
+    IssueTicket: _aio.UnaryUnaryMultiCallable[_users_pb2.IssueTicketRequest, _users_pb2.IssueTicketReply]  # type: ignore[assignment]
+    """A ticket that opens one WebSocket. UNAUTHENTICATED a login that is worth nothing any more."""
+    RedeemTicket: _aio.UnaryUnaryMultiCallable[_users_pb2.RedeemTicketRequest, _users_pb2.SessionRef]  # type: ignore[assignment]
+    """Whose ticket it is; it is used up by that. UNAUTHENTICATED a ticket that is unknown, used up, too old or revoked."""
+    CheckSessions: _aio.UnaryUnaryMultiCallable[_users_pb2.CheckSessionsRequest, _users_pb2.CheckSessionsReply]  # type: ignore[assignment]
+    """Which of up to 1,000 logins are still worth something? Safe to repeat."""
+    ListRevocations: _aio.UnaryUnaryMultiCallable[_users_pb2.ListRevocationsRequest, _users_pb2.ListRevocationsReply]  # type: ignore[assignment]
+    """The ends of logins that some access token may not have survived yet, oldest first. Safe to repeat."""
     Verify: _aio.UnaryUnaryMultiCallable[_users_pb2.VerifyRequest, _users_pb2.VerifyReply]  # type: ignore[assignment]
     """The account of a token that is worth something. UNAUTHENTICATED otherwise. Safe to repeat."""
     Keys: _aio.UnaryUnaryMultiCallable[_users_pb2.KeysRequest, _users_pb2.KeysReply]  # type: ignore[assignment]
     """The public keys that tokens are signed with. Safe to repeat."""
     GetProfile: _aio.UnaryUnaryMultiCallable[_users_pb2.GetProfileRequest, _users_pb2.Profile]  # type: ignore[assignment]
     """NOT_FOUND no such account. Safe to repeat."""
+    UpdateProfile: _aio.UnaryUnaryMultiCallable[_users_pb2.UpdateProfileRequest, _users_pb2.Profile]  # type: ignore[assignment]
+    """INVALID_ARGUMENT what Register would refuse, or no current password where one is due; PERMISSION_DENIED a wrong one
+    (`wrong_password`); RESOURCE_EXHAUSTED throttled; ALREADY_EXISTS taken address; NOT_FOUND no such account.
+    A new password ends every login of the user.
+    """
     CreateAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateAlertRequest, _users_pb2.Alert]  # type: ignore[assignment]
     """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
     Answers when the owner of the symbol has taken the rule in (`active`), after 1 s at the latest (`pending`).
@@ -91,7 +137,9 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.LoginReply, _abc.Awaitable[_users_pb2.LoginReply]]:
-        """INVALID_ARGUMENT bad name, address or weak password; ALREADY_EXISTS taken address. Not safe to repeat."""
+        """INVALID_ARGUMENT bad name, address or weak password; ALREADY_EXISTS taken address, or an idempotency key that has
+        made another account. Safe to repeat with an idempotency key only.
+        """
 
     @_abc_1.abstractmethod
     def Login(
@@ -100,6 +148,64 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.LoginReply, _abc.Awaitable[_users_pb2.LoginReply]]:
         """UNAUTHENTICATED unknown address or wrong password, alike; RESOURCE_EXHAUSTED throttled. Not repeated by itself."""
+
+    @_abc_1.abstractmethod
+    def Refresh(
+        self,
+        request: _users_pb2.RefreshRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.LoginReply, _abc.Awaitable[_users_pb2.LoginReply]]:
+        """Fresh tokens of the same login. UNAUTHENTICATED a token that is not ours, used up or revoked; one that was used up
+        before ends its login. Safe to repeat for 10 s: the answer then has the same refresh token.
+        """
+
+    @_abc_1.abstractmethod
+    def Logout(
+        self,
+        request: _users_pb2.LogoutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.LogoutReply, _abc.Awaitable[_users_pb2.LogoutReply]]:
+        """From now on this login (every login of the user) is worth nothing. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _users_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.ListSessionsReply, _abc.Awaitable[_users_pb2.ListSessionsReply]]:
+        """Logins of a user that are worth something, newest first. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def IssueTicket(
+        self,
+        request: _users_pb2.IssueTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.IssueTicketReply, _abc.Awaitable[_users_pb2.IssueTicketReply]]:
+        """A ticket that opens one WebSocket. UNAUTHENTICATED a login that is worth nothing any more."""
+
+    @_abc_1.abstractmethod
+    def RedeemTicket(
+        self,
+        request: _users_pb2.RedeemTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.SessionRef, _abc.Awaitable[_users_pb2.SessionRef]]:
+        """Whose ticket it is; it is used up by that. UNAUTHENTICATED a ticket that is unknown, used up, too old or revoked."""
+
+    @_abc_1.abstractmethod
+    def CheckSessions(
+        self,
+        request: _users_pb2.CheckSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.CheckSessionsReply, _abc.Awaitable[_users_pb2.CheckSessionsReply]]:
+        """Which of up to 1,000 logins are still worth something? Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def ListRevocations(
+        self,
+        request: _users_pb2.ListRevocationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.ListRevocationsReply, _abc.Awaitable[_users_pb2.ListRevocationsReply]]:
+        """The ends of logins that some access token may not have survived yet, oldest first. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def Verify(
@@ -124,6 +230,17 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.Profile, _abc.Awaitable[_users_pb2.Profile]]:
         """NOT_FOUND no such account. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def UpdateProfile(
+        self,
+        request: _users_pb2.UpdateProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.Profile, _abc.Awaitable[_users_pb2.Profile]]:
+        """INVALID_ARGUMENT what Register would refuse, or no current password where one is due; PERMISSION_DENIED a wrong one
+        (`wrong_password`); RESOURCE_EXHAUSTED throttled; ALREADY_EXISTS taken address; NOT_FOUND no such account.
+        A new password ends every login of the user.
+        """
 
     @_abc_1.abstractmethod
     def CreateAlert(

@@ -28,8 +28,14 @@ from services.gateway.backends import (
     ModelStatus,
     NotificationPage,
     Profile,
+    ProfileChange,
+    Revocation,
+    Session,
+    SessionPage,
+    SessionRef,
     StoredNotification,
     Ticker,
+    Ticket,
 )
 from services.gateway.config import Settings
 from services.gateway.http.admission import Admission
@@ -37,7 +43,7 @@ from services.gateway.http.health import Check
 from services.gateway.http.rest import Desk, application, rest_routes
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
-from services.shared.errors import Conflict, NotFound, Unauthenticated
+from services.shared.errors import Conflict, Denied, NotFound, Unauthenticated
 from services.shared.events import AlertTriggered, encode
 
 BASE = "http://localhost:8000"
@@ -111,6 +117,13 @@ class FakeUsers:
     fails: Exception | None = None
     wishes: list[tuple[str, AlertWish]] = field(default_factory=list)
     clients: list[str] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
+    register_keys: list[str] = field(default_factory=list)
+    logouts: list[tuple[str, str, bool]] = field(default_factory=list)
+    changes: list[tuple[str, ProfileChange, str]] = field(default_factory=list)
+    tickets: dict[str, SessionRef] = field(default_factory=dict)
+    revoked: list[Revocation] = field(default_factory=list)
+    checked: list[Sequence[SessionRef]] = field(default_factory=list)
     stored: dict[str, Alert] = field(default_factory=dict)
     acked: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
 
@@ -121,24 +134,67 @@ class FakeUsers:
             "iss": "tickroom",
             "aud": "tickroom",
             "exp": int(time.time()) + 900,
+            "sid": "s1",
             "version": 1,
         }
         claims = {name: value for name, value in (claims | changes).items() if value is not None}
         return jwt.encode(claims, self.key, "EdDSA", headers={"kid": self.kid} | dict(headers or {}))
 
-    async def register(self, name: str, email: str, password: str, client: str) -> Login:
+    async def register(
+        self, name: str, email: str, password: str, client: str, *, device: str = "", idempotency_key: str = ""
+    ) -> Login:
         self._check()
         self.clients.append(client)
+        self.devices.append(device)
+        self.register_keys.append(idempotency_key)
         if email == "taken@example.org":
             raise Conflict("this address has an account already", code="email_taken")
         return Login("u1", name, email, "access", 900, "refresh")
 
-    async def login(self, email: str, password: str, client: str) -> Login:
+    async def login(self, email: str, password: str, client: str, *, device: str = "") -> Login:
         self._check()
         self.clients.append(client)
+        self.devices.append(device)
         if (email, password) != ("ada@example.org", "correct horse"):
             raise Unauthenticated("wrong address or password", code="wrong_credentials")
         return Login("u1", "Ada", email, self.token(), 900, "refresh")
+
+    async def refresh(self, refresh_token: str, client: str) -> Login:
+        self._check()
+        if refresh_token != "refresh":
+            raise Unauthenticated("the refresh token is not one of ours, or no longer", code="bad_token")
+        return Login("u1", "Ada", "ada@example.org", self.token(), 900, "refresh-2")
+
+    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> None:
+        self._check()
+        self.logouts.append((user_id, session_id, everywhere))
+
+    async def sessions(self, user_id: str, limit: int, page_token: str) -> SessionPage:
+        self._check()
+        found = [Session("s1", "curl/8.5.0", TIME, TIME), Session("s0", "", TIME, TIME)]
+        return SessionPage(found[:limit], "more" if limit == 1 else "")
+
+    async def issue_ticket(self, session: SessionRef) -> Ticket:
+        self._check()
+        made = Ticket(f"ticket-{len(self.tickets)}")
+        self.tickets[made.ticket] = session
+        return made
+
+    async def redeem_ticket(self, ticket: str) -> SessionRef:
+        self._check()
+        if ticket not in self.tickets:
+            raise Unauthenticated("the ticket is unknown, used up or too old", code="bad_ticket")
+        return self.tickets.pop(ticket)
+
+    async def check_sessions(self, sessions: Sequence[SessionRef]) -> Sequence[bool]:
+        self._check()
+        self.checked.append(sessions)
+        ended = {each.session_id for each in self.revoked}
+        return [each.session_id not in ended for each in sessions]
+
+    async def revocations(self) -> Sequence[Revocation]:
+        self._check()
+        return self.revoked
 
     async def verify(self, access_token: str) -> str:
         self._check()
@@ -153,6 +209,15 @@ class FakeUsers:
     async def profile(self, user_id: str) -> Profile:
         self._check()
         return Profile(user_id, "Ada", "ada@example.org", TIME, '{"theme":"dark"}')
+
+    async def update_profile(self, user_id: str, change: ProfileChange, client: str) -> Profile:
+        self._check()
+        if change.current_password == "wrong":
+            raise Denied("the current password is not right", code="wrong_password")
+        self.changes.append((user_id, change, client))
+        return Profile(
+            user_id, change.name or "Ada", change.email or "ada@example.org", TIME, change.preferences or "{}"
+        )
 
     async def create_alert(self, user_id: str, wish: AlertWish) -> Alert:
         self._check()

@@ -28,7 +28,7 @@ class Clock:
 async def test_a_good_token_names_its_caller() -> None:
     users = FakeUsers()
     until = int(time.time()) + 60
-    assert await Verifier(users).verify(users.token("u7", version=3, exp=until)) == Caller("u7", 3, until)
+    assert await Verifier(users).verify(users.token("u7", version=3, exp=until)) == Caller("u7", "s1", 3, "user", until)
 
 
 @pytest.mark.parametrize(
