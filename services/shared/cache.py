@@ -3,12 +3,46 @@
 import asyncio
 import time
 from collections import OrderedDict
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
 from services.shared.config import SharedSettings
 from services.shared.errors import StartFailed
 
 _MOST_KEYS = 100_000
+
+_LEASE: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local holder, ttl = ARGV[1], tonumber(ARGV[2])
+for number, key in ipairs(KEYS) do
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+    if redis.call('ZCARD', key) >= tonumber(ARGV[2 + number]) and not redis.call('ZSCORE', key, holder) then
+        return number
+    end
+end
+for _, key in ipairs(KEYS) do
+    redis.call('ZADD', key, now + ttl, holder)
+    redis.call('PEXPIRE', key, ttl)
+end
+return 0
+"""
+"""Holders of a key stand in a sorted set by when their leases run out, in ms of the server's clock."""
+
+_KEEP: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ttl = tonumber(ARGV[1])
+for number, key in ipairs(KEYS) do
+    if ttl > 0 then
+        redis.call('ZADD', key, now + ttl, ARGV[1 + number])
+        redis.call('PEXPIRE', key, ttl)
+    else
+        redis.call('ZREM', key, ARGV[1 + number])
+    end
+end
+"""
+_KEPT_AT_ONCE: Final = 1000  # the server does nothing else meanwhile
 
 
 class Cache(Protocol):
@@ -22,6 +56,18 @@ class Cache(Protocol):
 
     async def delete(self, key: str) -> None: ...
 
+    async def lease(self, holder: str, places: Mapping[str, int], ttl_s: float) -> str | None:
+        """Takes one place under each key, or none at all. places: how many each key has.
+
+        A lease that nobody keeps runs out after `ttl_s` seconds (the same for all of a key). Returns the first key
+        that is full, None where all went well.
+        """
+        ...
+
+    async def keep(self, leases: Sequence[tuple[str, str]], ttl_s: float) -> None:
+        """Holds these (key, holder) for `ttl_s` seconds from now, also those that ran out; 0 ends them."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -30,6 +76,7 @@ class MemoryCache:
 
     def __init__(self) -> None:
         self._items: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._leases: dict[str, dict[str, float]] = {}
 
     async def get(self, key: str) -> bytes | None:
         found = self._items.get(key)
@@ -51,8 +98,36 @@ class MemoryCache:
     async def delete(self, key: str) -> None:
         self._items.pop(key, None)
 
+    async def lease(self, holder: str, places: Mapping[str, int], ttl_s: float) -> str | None:
+        for key, most in places.items():
+            held = self._leases.get(key, {})
+            if len(held) >= most:
+                self._forget_late(key, held)
+            if len(held) >= most and holder not in held:
+                return key
+        await self.keep([(key, holder) for key in places], ttl_s)
+        return None
+
+    async def keep(self, leases: Sequence[tuple[str, str]], ttl_s: float) -> None:
+        until = time.monotonic() + ttl_s
+        for key, holder in leases:
+            held = self._leases.setdefault(key, {})
+            held.pop(holder, None)
+            if ttl_s > 0:
+                held[holder] = until
+            elif not held:
+                del self._leases[key]
+
+    def _forget_late(self, key: str, held: dict[str, float]) -> None:
+        now = time.monotonic()
+        for holder in [each for each, until in held.items() if until <= now]:
+            del held[holder]
+        if not held:
+            self._leases.pop(key, None)
+
     async def close(self) -> None:
         self._items.clear()
+        self._leases.clear()
 
     def _put(self, key: str, until: float, value: bytes) -> None:
         self._items[key] = (until, value)
@@ -68,6 +143,7 @@ class RedisCache:
         from redis.asyncio import Redis  # 0.4 s to import: only where there is a server
 
         self._redis = Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
+        self._lease, self._keep = self._redis.register_script(_LEASE), self._redis.register_script(_KEEP)
 
     async def get(self, key: str) -> bytes | None:
         found = await self._redis.get(f"tickroom:{key}")
@@ -86,11 +162,27 @@ class RedisCache:
     async def delete(self, key: str) -> None:
         await self._redis.delete(f"tickroom:{key}")
 
+    async def lease(self, holder: str, places: Mapping[str, int], ttl_s: float) -> str | None:
+        names = [f"tickroom:{key}" for key in places]
+        full = await self._lease(keys=names, args=[holder, _ms(ttl_s), *places.values()])
+        return list(places)[int(full) - 1] if full else None
+
+    async def keep(self, leases: Sequence[tuple[str, str]], ttl_s: float) -> None:
+        for begin in range(0, len(leases), _KEPT_AT_ONCE):
+            some = leases[begin : begin + _KEPT_AT_ONCE]
+            await self._keep(
+                keys=[f"tickroom:{key}" for key, _ in some], args=[_ms(ttl_s), *(each for _, each in some)]
+            )
+
     async def close(self) -> None:
         await self._redis.aclose()
 
     async def ping(self) -> None:
         await self._redis.ping()
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 async def open_cache(settings: SharedSettings) -> Cache:

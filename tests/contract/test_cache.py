@@ -38,6 +38,46 @@ async def test_what_is_deleted_is_gone(cache: Cache) -> None:
     assert await cache.get("a") is None
 
 
+async def test_a_place_is_taken_under_every_key_or_under_none(cache: Cache) -> None:
+    assert await cache.lease("a", {"user": 2, "address": 3}, ttl_s=60) is None
+    assert await cache.lease("b", {"user": 2, "address": 3}, ttl_s=60) is None
+    assert await cache.lease("c", {"address": 3, "user": 2}, ttl_s=60) == "user"
+    assert await cache.lease("a", {"user": 2, "address": 3}, ttl_s=60) is None  # holds a place already
+    assert await cache.lease("c", {"address": 3}, ttl_s=60) is None
+    assert await cache.lease("d", {"address": 3}, ttl_s=60) == "address"
+    await cache.keep([("user", "a"), ("address", "a"), ("user", "nobody")], 0)
+    assert await cache.lease("d", {"user": 2, "address": 3}, ttl_s=60) is None
+    assert await cache.lease("e", {"user": 2}, ttl_s=60) == "user"
+
+
+async def test_a_lease_that_nobody_keeps_runs_out(cache: Cache) -> None:
+    assert await cache.lease("a", {"user": 2}, ttl_s=0.3) is None
+    assert await cache.lease("b", {"user": 2}, ttl_s=0.3) is None
+    for _ in range(3):
+        await asyncio.sleep(0.15)
+        await cache.keep([("user", "a")], 0.3)
+    assert await cache.lease("c", {"user": 2}, ttl_s=0.3) is None
+    assert await cache.lease("d", {"user": 2}, ttl_s=0.3) == "user"
+
+
+async def test_a_lease_is_kept_also_where_the_server_forgot_it(cache: Cache) -> None:
+    await cache.keep([("user", f"h{number}") for number in range(2500)], 60)
+    assert await cache.lease("more", {"user": 2500}, ttl_s=60) == "user"
+    await cache.keep([("user", "h7")], 0)
+    assert await cache.lease("more", {"user": 2500}, ttl_s=60) is None
+
+
+@pytest.mark.parametrize("sharing", [1, 2])
+async def test_many_at_once_get_exactly_what_there_is(redis_url: str, sharing: int) -> None:
+    caches = [RedisCache(redis_url) for _ in range(sharing)]
+    asked = [caches[n % sharing].lease(f"h{n}", {"address": 20, "user": 30}, ttl_s=60) for n in range(60)]
+    answers = await asyncio.gather(*asked)
+    assert answers.count(None) == 20
+    assert set(answers) == {None, "address"}
+    for each in caches:
+        await each.close()
+
+
 async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.shared.cache._MOST_KEYS", 3)
     cache = MemoryCache()
