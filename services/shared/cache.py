@@ -4,12 +4,19 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from services.shared.config import SharedSettings
 from services.shared.errors import StartFailed
 
 _MOST_KEYS = 100_000
+_MOST_CONNECTIONS = 64  # of one process to the server; whoever finds all in use waits for one
+
+_COUNT: Final = """
+local total = redis.call('INCR', KEYS[1])
+if total == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return {total, redis.call('PTTL', KEYS[1])}
+"""
 
 _LEASE: Final = """
 local time = redis.call('TIME')
@@ -45,6 +52,13 @@ end
 _KEPT_AT_ONCE: Final = 1000  # the server does nothing else meanwhile
 
 
+class Counted(NamedTuple):
+    """How often a key was counted in its window, and how long that window still lasts."""
+
+    total: int
+    left_s: float
+
+
 class Cache(Protocol):
     async def get(self, key: str) -> bytes | None: ...
 
@@ -52,6 +66,10 @@ class Cache(Protocol):
 
     async def incr(self, key: str, ttl_s: int) -> int:
         """Adds one and returns the sum; the first one starts the lifetime of `ttl_s` seconds."""
+        ...
+
+    async def count(self, key: str, window_s: int) -> Counted:
+        """Adds one; the first one opens the window, at whose end the key counts from one again."""
         ...
 
     async def delete(self, key: str) -> None: ...
@@ -89,11 +107,14 @@ class MemoryCache:
         self._put(key, time.monotonic() + ttl_s, value)
 
     async def incr(self, key: str, ttl_s: int) -> int:
-        found = self._items.get(key)
-        until, count = found if found is not None and found[0] > time.monotonic() else (time.monotonic() + ttl_s, b"0")
-        total = int(count) + 1
-        self._put(key, until, str(total).encode())
-        return total
+        return (await self.count(key, ttl_s)).total
+
+    async def count(self, key: str, window_s: int) -> Counted:
+        now, found = time.monotonic(), self._items.get(key)
+        until, before = found if found is not None and found[0] > now else (now + window_s, b"0")
+        total = int(before) + 1
+        self._put(key, until, b"%d" % total)
+        return Counted(total, until - now)
 
     async def delete(self, key: str) -> None:
         self._items.pop(key, None)
@@ -140,9 +161,13 @@ class RedisCache:
     """Keys stand under `tickroom:`. Raises redis.RedisError where the server does not answer."""
 
     def __init__(self, url: str) -> None:
-        from redis.asyncio import Redis  # 0.4 s to import: only where there is a server
+        from redis.asyncio import BlockingConnectionPool, Redis  # 0.4 s to import: only where there is a server
 
-        self._redis = Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=_MOST_CONNECTIONS, timeout=2.0, socket_timeout=2.0, socket_connect_timeout=2.0
+        )
+        self._redis = Redis.from_pool(pool)
+        self._count = self._redis.register_script(_COUNT)
         self._lease, self._keep = self._redis.register_script(_LEASE), self._redis.register_script(_KEEP)
 
     async def get(self, key: str) -> bytes | None:
@@ -153,11 +178,11 @@ class RedisCache:
         await self._redis.set(f"tickroom:{key}", value, ex=ttl_s)
 
     async def incr(self, key: str, ttl_s: int) -> int:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(f"tickroom:{key}", 0, ex=ttl_s, nx=True)
-            pipe.incr(f"tickroom:{key}")
-            _, total = await pipe.execute()
-        return int(total)
+        return (await self.count(key, ttl_s)).total
+
+    async def count(self, key: str, window_s: int) -> Counted:
+        total, left_ms = await self._count(keys=[f"tickroom:{key}"], args=[window_s * 1000])
+        return Counted(int(total), max(0, int(left_ms)) / 1000)
 
     async def delete(self, key: str) -> None:
         await self._redis.delete(f"tickroom:{key}")

@@ -32,6 +32,18 @@ async def test_a_count_starts_its_lifetime_once(cache: Cache) -> None:
     assert await cache.incr("n", ttl_s=1) == 1
 
 
+async def test_a_count_says_how_long_its_window_lasts(cache: Cache) -> None:
+    first = await cache.count("n", window_s=60)
+    second = await cache.count("n", window_s=60)
+    assert (first.total, second.total) == (1, 2)
+    assert 0 < second.left_s <= first.left_s <= 60
+
+
+async def test_no_count_is_lost_among_many_at_once(cache: Cache) -> None:
+    counted = await asyncio.gather(*(cache.count("n", window_s=60) for _ in range(300)))
+    assert sorted(each.total for each in counted) == list(range(1, 301))
+
+
 async def test_what_is_deleted_is_gone(cache: Cache) -> None:
     await cache.set("a", b"1", ttl_s=60)
     await cache.delete("a")
