@@ -1,31 +1,75 @@
 """Accounts: register, login, profile."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from services.gateway.backends import Login, Users
 from services.gateway.http.admission import Admission
-from services.gateway.http.bodies import Body, Text, read
+from services.gateway.http.bodies import Body, Text
 from services.gateway.http.callers import Callers
-from services.gateway.http.routing import reply, resource
+from services.gateway.http.routing import Answer, Who, endpoint, resource
+from services.gateway.tokens import Caller
 from services.shared.events import seconds
 
 
 class Credentials(Body):
-    """What `users` judges; the bounds here only keep absurd lengths away from it."""
+    """Who logs in. The bounds only keep absurd lengths away."""
+
+    example: ClassVar[str] = '{"email":"ada@example.org","password":"..."}'
 
     email: Text = Field(max_length=320)
     password: str = Field(max_length=1024)
 
 
 class Registration(Credentials):
+    """Who registers. The password: 8 characters or more."""
+
+    example: ClassVar[str] = '{"name":"Ada","email":"ada@example.org","password":"..."}'
+
     name: Text = Field(max_length=200)
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """What a login gives. `token` is `access_token` by its older name; expires_in: seconds of it."""
+
+    token: str
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 (a word of OAuth2)
+    expires_in: int
+    refresh_token: str
+    user_id: str
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    email: str
+
+
+class Registered(Account, frozen=True, kw_only=True):
+    """The new account, and what a login gives."""
+
+    token: str
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105
+    expires_in: int
+    refresh_token: str
+    user_id: str
+
+
+class ProfileShown(Account, frozen=True, kw_only=True):
+    """An account as its owner sees it."""
+
+    created_at: str
+    preferences: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
+
+
+_THROTTLED = {429: "too many attempts from this address"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,41 +80,48 @@ class Accounts:
 
     def routes(self) -> list[Route]:
         return [
-            resource("/api/users/register", POST=self.register),
-            resource("/api/users/login", POST=self.login),
-            resource("/api/users/profile", GET=self.profile),
+            resource("/api/users/register", self.callers, POST=self.register),
+            resource("/api/users/login", self.callers, POST=self.login),
+            resource("/api/users/profile", self.callers, GET=self.profile),
         ]
 
-    async def register(self, request: Request) -> Response:
-        wish = await read(request, Registration)
+    @endpoint("Make an account", status=201, errors={409: "email_taken: the address has one"} | _THROTTLED)
+    async def register(self, request: Request, wish: Registration) -> Answer[Registered]:
         made = await self.users.register(wish.name, wish.email, wish.password, self.admission.client(request.scope))
-        account = {"id": made.user_id, "name": made.name, "email": made.email}
-        return reply(account | _tokens(made), 201, {"Location": "/api/users/profile"})
+        body = Registered(
+            id=made.user_id,
+            name=made.name,
+            email=made.email,
+            token=made.access_token,
+            access_token=made.access_token,
+            expires_in=made.expires_in,
+            refresh_token=made.refresh_token,
+            user_id=made.user_id,
+        )
+        return Answer(body, {"Location": "/api/users/profile"})
 
-    async def login(self, request: Request) -> Response:
-        wish = await read(request, Credentials)
-        return reply(_tokens(await self.users.login(wish.email, wish.password, self.admission.client(request.scope))))
+    @endpoint("Log in", errors={401: "an unknown address and a wrong password answer alike"} | _THROTTLED)
+    async def login(self, request: Request, wish: Credentials) -> Tokens:
+        return tokens(await self.users.login(wish.email, wish.password, self.admission.client(request.scope)))
 
-    async def profile(self, request: Request) -> Response:
-        caller = await self.callers.owner(request)
+    @endpoint("Your account", who=Who.OWNER)
+    async def profile(self, caller: Caller) -> ProfileShown:
         found = await self.users.profile(caller.user_id)
-        return reply(
-            {
-                "id": found.user_id,
-                "name": found.name,
-                "email": found.email,
-                "created_at": seconds(found.created_at),
-                "preferences": msgspec.Raw((found.preferences or "{}").encode()),
-            }
+        return ProfileShown(
+            id=found.user_id,
+            name=found.name,
+            email=found.email,
+            created_at=seconds(found.created_at),
+            preferences=msgspec.Raw((found.preferences or "{}").encode()),
         )
 
 
-def _tokens(login: Login) -> dict[str, Any]:
-    return {
-        "token": login.access_token,
-        "access_token": login.access_token,
-        "token_type": "bearer",
-        "expires_in": login.expires_in,
-        "refresh_token": login.refresh_token,
-        "user_id": login.user_id,
-    }
+def tokens(login: Login) -> Tokens:
+    """What a login answers."""
+    return Tokens(
+        token=login.access_token,
+        access_token=login.access_token,
+        expires_in=login.expires_in,
+        refresh_token=login.refresh_token,
+        user_id=login.user_id,
+    )

@@ -1,35 +1,51 @@
 """A person's own alert rules: create, list, read, delete."""
 
-import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, ClassVar, Final
 
+import msgspec
 from pydantic import Field, field_validator, model_validator
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from services.gateway.backends import Alert, AlertWish, Condition, Users
-from services.gateway.http.bodies import ExactBody, Query, Text, query, read
+from services.gateway.http.bodies import ExactBody, Query, Text
 from services.gateway.http.callers import Callers
-from services.gateway.http.routing import identifier, listing, number, reply, resource
+from services.gateway.http.routing import (
+    Answer,
+    Id,
+    IdempotencyKey,
+    Listing,
+    Who,
+    endpoint,
+    listing,
+    number,
+    resource,
+)
 from services.gateway.symbols import Symbols
-from services.shared.errors import FieldError, InvalidInput
+from services.gateway.tokens import Caller
 from services.shared.events import parse_time, rfc3339, seconds
 
 PATH: Final = "/api/v1/alerts"
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+STATUSES: Final = ["active", "pending", "paused", "fired", "expired"]
 _MOST_PRICE: Final = 1e12
 _YEAR_S: Final = 366 * 86_400
 
 
 class ConditionBody(ExactBody):
+    """threshold: a price as traded, where the type takes one."""
+
     type: str = Field(max_length=32)
     threshold: float | None = Field(None, gt=0, le=_MOST_PRICE)
 
 
 class AlertBody(ExactBody):
-    """A rule as asked for: `conditions`, or one as `condition`. What `users` decides (types, triggers) is text here."""
+    """A rule as asked for: `conditions`, or one as `condition`."""
+
+    # What `users` decides (types, triggers, channels) is text here.
+    example: ClassVar[str] = (
+        '{"symbol":"AAPL","conditions":[{"type":"crossing_up","threshold":150.0}],"trigger":"once","cooldown_s":60,'
+        '"hysteresis_pct":0.5,"expires_at":null,"message":null,"channels":["websocket"]}'
+    )
 
     symbol: str = Field(min_length=1, max_length=64)
     conditions: list[ConditionBody] | None = Field(None, min_length=1, max_length=5)
@@ -67,7 +83,37 @@ class AlertBody(ExactBody):
 
 class PageQuery(Query):
     limit: int = Field(100, ge=1, le=1000)
-    page_token: str = Field("", max_length=512)
+    page_token: str = Field("", max_length=512, description="`next_page_token` of the page before")
+
+
+class ConditionShown(msgspec.Struct, frozen=True):
+    type: str
+    threshold: float | msgspec.UnsetType
+
+
+class AlertShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that stands. version: counts its changes; `pending`: it has not been taken in yet."""
+
+    example: ClassVar[str] = (
+        '{"id":"0190f1f0-7e0e-7d6b-9a5b-2f6f0c9f3d11","version":1,"status":"active","symbol":"AAPL",'
+        '"conditions":[{"type":"crossing_up","threshold":150.0}],"trigger":"once","cooldown_s":60,'
+        '"hysteresis_pct":0.5,"expires_at":null,"message":null,"channels":["websocket"]}'
+    )
+
+    id: str
+    version: int
+    status: Annotated[str, msgspec.Meta(extra_json_schema={"enum": STATUSES})]
+    symbol: str
+    conditions: list[ConditionShown]
+    trigger: str
+    cooldown_s: int
+    hysteresis_pct: float
+    expires_at: str | None
+    message: str | None
+    channels: list[str]
+
+
+_UNKNOWN: Final = {404: "unknown_alert: none of yours has this id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +124,18 @@ class Alerts:
 
     def routes(self) -> list[Route]:
         return [
-            resource(PATH, GET=self.page, POST=self.create),
-            resource(PATH + "/{alert_id}", GET=self.one, DELETE=self.delete),
+            resource(PATH, self.callers, GET=self.page, POST=self.create),
+            resource(PATH + "/{alert_id}", self.callers, GET=self.one, DELETE=self.delete),
         ]
 
-    async def create(self, request: Request) -> Response:
-        caller = await self.callers.owner(request)
-        key = _idempotency_key(request)
-        body = await read(request, AlertBody)
+    @endpoint(
+        "Make a rule",
+        who=Who.OWNER,
+        status=201,
+        errors={404: "unknown_symbol", 409: "the idempotency key was used for another rule"},
+    )
+    async def create(self, caller: Caller, key: IdempotencyKey, body: AlertBody) -> Answer[AlertShown]:
+        """A rule counts from the tick at which it becomes active: no later tick is missed, none before counts."""
         wish = AlertWish(
             symbol=await self.symbols.resolve(body.symbol),
             conditions=body.all_conditions(),
@@ -98,47 +148,38 @@ class Alerts:
             idempotency_key=key,
         )
         made = await self.users.create_alert(caller.user_id, wish)
-        return reply(_shown(made), 201, {"Location": f"{PATH}/{made.id}"})
+        return Answer(_shown(made), {"Location": f"{PATH}/{made.id}"})
 
-    async def page(self, request: Request) -> Response:
-        caller = await self.callers.owner(request)
-        wish = query(request, PageQuery)
+    @endpoint("Your rules, oldest first", who=Who.OWNER)
+    async def page(self, caller: Caller, wish: PageQuery) -> Listing[AlertShown]:
         found = await self.users.alerts(caller.user_id, wish.limit, wish.page_token)
         return listing(map(_shown, found.alerts), found.next_page_token)
 
-    async def one(self, request: Request) -> Response:
-        caller = await self.callers.owner(request)
-        return reply(_shown(await self.users.alert(caller.user_id, identifier(request, "alert_id"))))
+    @endpoint("One rule", who=Who.OWNER, errors=_UNKNOWN)
+    async def one(self, caller: Caller, alert_id: Id) -> AlertShown:
+        return _shown(await self.users.alert(caller.user_id, alert_id))
 
-    async def delete(self, request: Request) -> Response:
-        caller = await self.callers.owner(request)
-        await self.users.delete_alert(caller.user_id, identifier(request, "alert_id"))
-        return Response(status_code=204)
-
-
-def _idempotency_key(request: Request) -> str:
-    key = request.headers.get("idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        error = FieldError("Idempotency-Key", "1 to 255 visible ASCII characters")
-        raise InvalidInput(f"{error.loc}: {error.msg}", errors=(error,))
-    return key or ""
+    @endpoint("Delete a rule", who=Who.OWNER, errors=_UNKNOWN)
+    async def delete(self, caller: Caller, alert_id: Id) -> None:
+        """Its notifications stay."""
+        await self.users.delete_alert(caller.user_id, alert_id)
 
 
-def _shown(alert: Alert) -> dict[str, Any]:
-    return {
-        "id": alert.id,
-        "version": alert.version,
-        "status": alert.status,
-        "symbol": alert.symbol,
-        "conditions": [_condition(each) for each in alert.conditions],
-        "trigger": alert.trigger,
-        "cooldown_s": alert.cooldown_s,
-        "hysteresis_pct": number(alert.hysteresis_pct),
-        "expires_at": None if alert.expires_at is None else seconds(alert.expires_at),
-        "message": alert.message,
-        "channels": list(alert.channels),
-    }
+def _shown(alert: Alert) -> AlertShown:
+    return AlertShown(
+        id=alert.id,
+        version=alert.version,
+        status=alert.status,
+        symbol=alert.symbol,
+        conditions=[_condition(each) for each in alert.conditions],
+        trigger=alert.trigger,
+        cooldown_s=alert.cooldown_s,
+        hysteresis_pct=number(alert.hysteresis_pct),
+        expires_at=None if alert.expires_at is None else seconds(alert.expires_at),
+        message=alert.message,
+        channels=list(alert.channels),
+    )
 
 
-def _condition(condition: Condition) -> dict[str, Any]:
-    return {"type": condition.type} | ({} if condition.threshold is None else {"threshold": condition.threshold})
+def _condition(condition: Condition) -> ConditionShown:
+    return ConditionShown(condition.type, msgspec.UNSET if condition.threshold is None else condition.threshold)

@@ -7,6 +7,7 @@ neither. Each model says whether it refuses fields that it doesn't know.
 
 import json
 from typing import Annotated, Any, Final, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
@@ -15,6 +16,8 @@ from services.gateway.replies import NotJson, TooLarge, Unreadable
 from services.shared.errors import FieldError, InvalidInput
 
 MAX_BODY_BYTES: Final = 1 << 20
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_MOST_FORM_FIELDS: Final = 100
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -47,10 +50,42 @@ class Query(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
+class QueryOrBody(Query):
+    """Base of query parameters that old clients send as the JSON body of a GET."""
+
+
+class Form(BaseModel):
+    """Base of HTML forms, whose values are text; empty ones count as not given, unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
 async def read(request: Request, model: type[M]) -> M:
     """The JSON body as `model`. Raises NotJson, TooLarge, Unreadable, InvalidInput."""
     _demand_json(request)
     return validate(model, parse(await _bytes(request)))
+
+
+async def read_optional(request: Request, model: type[M]) -> M | None:
+    """As `read`; None where no body came."""
+    if "transfer-encoding" not in request.headers and request.headers.get("content-length", "0") == "0":
+        return None
+    return await read(request, model)
+
+
+async def read_form(request: Request, model: type[M]) -> M:
+    """The form as `model`. Raises NotJson (`not_form`), TooLarge, Unreadable, InvalidInput."""
+    if _kind(request) != (FORM_TYPE, True):
+        raise NotJson(f"send a form: Content-Type: {FORM_TYPE}", code="not_form")
+    return validate(model, _fields(await _bytes(request)))
+
+
+async def query_or_body(request: Request, model: type[M]) -> M:
+    """The query parameters as `model`; where one that must be there is not, a JSON object in the body may add it."""
+    asked: dict[str, Any] = given(request)
+    if any(field.is_required() and name not in asked for name, field in model.model_fields.items()):
+        asked = await read_tolerated(request) | asked
+    return validate(model, asked)
 
 
 async def read_tolerated(request: Request) -> dict[str, Any]:
@@ -102,11 +137,28 @@ def parse(raw: bytes) -> Any:
 
 
 def _demand_json(request: Request) -> None:
-    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    kind, charset = kind.strip(), parameters.replace(" ", "").replace('"', "")
+    kind, utf8 = _kind(request)
     json_kind = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-    if not json_kind or ("charset=" in charset and "charset=utf-8" not in charset):
+    if not json_kind or not utf8:
         raise NotJson("send JSON: Content-Type: application/json")
+
+
+def _kind(request: Request) -> tuple[str, bool]:
+    """The media type that is declared, in lower case, and whether its text may be UTF-8."""
+    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "")
+    return kind.strip(), "charset=" not in charset or "charset=utf-8" in charset
+
+
+def _fields(raw: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FORM_FIELDS)
+    except ValueError:
+        raise Unreadable("the body is not a form in UTF-8, or one with too many fields") from None
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Unreadable("the form names the same field twice")
+    return {name: value for name, value in found.items() if value}
 
 
 async def _bytes(request: Request) -> bytes:

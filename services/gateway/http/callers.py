@@ -1,20 +1,42 @@
-"""Who asks, by the `Authorization` header."""
+"""Who asks, by the `Authorization` header, and who may."""
 
+import re
 from dataclasses import dataclass
+from enum import Enum
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from services.gateway.tokens import Caller, Verifier
-from services.shared.errors import Unauthenticated
+from services.shared.errors import Denied, FieldError, InvalidInput, Unauthenticated
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class Who(Enum):
+    """Who may call an endpoint. The value says so to people."""
+
+    ANYONE = "anyone"
+    READER = "anyone, where ANONYMOUS_MARKET_DATA allows it; else any account"
+    OWNER = "the owner: what is asked for is that account's"
+    OPERATOR = "operators; anyone under AUTH_MODE=open"
 
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """anonymous: may reads come without a token (ANONYMOUS_MARKET_DATA)?"""
+    """anonymous: may reads come without a token (ANONYMOUS_MARKET_DATA)? open: does nothing need an operator?"""
 
     verifier: Verifier
     anonymous: bool
+    open: bool
+
+    async def admit(self, who: Who, request: Request) -> Caller | None:
+        """The person who asks, None where nobody has to say. Raises Unauthenticated, Denied (`operator_only`)."""
+        if who is Who.ANYONE:
+            return None
+        if who is Who.OWNER:
+            return await self.owner(request)
+        return await (self.reader(request) if who is Who.READER else self.operator(request))
 
     async def owner(self, request: Request) -> Caller:
         """The person who asks. Raises Unauthenticated."""
@@ -23,10 +45,29 @@ class Callers:
             raise Unauthenticated("this needs a token: Authorization: Bearer ...", code="token_missing")
         return await self.verifier.verify(token)
 
-    async def reader(self, request: Request) -> None:
+    async def reader(self, request: Request) -> Caller | None:
         """Lets a read of market data pass. A bad token is refused also where none would be needed."""
-        if not self.anonymous or "authorization" in request.headers:
-            await self.owner(request)
+        if self.anonymous and "authorization" not in request.headers:
+            return None
+        return await self.owner(request)
+
+    async def operator(self, request: Request) -> Caller | None:
+        """Lets operators pass, and everybody through an open door. Raises Unauthenticated, Denied."""
+        if self.open and "authorization" not in request.headers:
+            return None
+        caller = await self.owner(request)
+        if not self.open and caller.role != "operator":
+            raise Denied("this is for operators", code="operator_only")
+        return caller
+
+
+def idempotency_key(headers: Headers) -> str:
+    """The `Idempotency-Key` header, empty without one. Raises InvalidInput."""
+    key = headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        error = FieldError("Idempotency-Key", "1 to 255 visible ASCII characters")
+        raise InvalidInput(f"{error.loc}: {error.msg}", errors=(error,))
+    return key or ""
 
 
 def bearer(headers: Headers) -> str | None:

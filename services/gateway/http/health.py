@@ -4,15 +4,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import ClassVar, Final, Literal
 
+import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.gateway.http.routing import reply, resource
-from services.shared.errors import Denied
+from services.gateway.http.callers import Callers
+from services.gateway.http.routing import Answer, Who, endpoint, resource
+from services.shared.errors import TickroomError
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -22,12 +24,32 @@ _FRESH_S: Final = 0.5  # an answer this old is given again, so that probing cost
 _log = logging.getLogger("tickroom.gateway.health")
 
 
-class Health:
-    """details: may everybody see the dependencies and the metrics (an open door), or the METRICS_PORT only?"""
+Word = Literal["ready", "not_ready"]
 
-    def __init__(self, checks: Mapping[str, Check], *, details: bool) -> None:
+
+class Healthy(msgspec.Struct, frozen=True):
+    example: ClassVar[str] = '{"status":"healthy"}'
+
+    status: Literal["healthy"] = "healthy"
+
+
+class Alive(msgspec.Struct, frozen=True):
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """dependencies: by name, for those who may see them."""
+
+    status: Word
+    dependencies: dict[str, Word] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Health:
+    """Through a strict door the dependencies and the metrics are for operators; METRICS_PORT has the metrics too."""
+
+    def __init__(self, checks: Mapping[str, Check], callers: Callers) -> None:
         self._checks = checks
-        self._details = details
+        self._callers = callers
         self._asking = asyncio.Lock()
         self._asked_at = float("-inf")
         self._found: dict[str, bool] = {}
@@ -37,26 +59,36 @@ class Health:
             resource("/health", GET=self.healthy),
             resource("/health/live", GET=self.live),
             resource("/health/ready", GET=self.ready),
-            resource("/metrics", GET=self.metrics),
+            resource("/metrics", self._callers, GET=self.metrics),
         ]
 
-    async def healthy(self, _request: Request) -> Response:
-        return reply({"status": "healthy"})
+    @endpoint("Is the door open?")
+    async def healthy(self) -> Healthy:
+        return Healthy()
 
-    async def live(self, _request: Request) -> Response:
-        return reply({"status": "alive"})
+    @endpoint("Does the process answer?")
+    async def live(self) -> Alive:
+        return Alive()
 
-    async def ready(self, _request: Request) -> Response:
+    @endpoint("Can all be served?", also=(503,))
+    async def ready(self, request: Request) -> Answer[Readiness]:
+        """503 with the same body while something behind is not ready. Which: for operators under AUTH_MODE=strict."""
         found = await self._ask()
-        body: dict[str, object] = {"status": _word(all(found.values()))}
-        if self._details:
-            body["dependencies"] = {name: _word(fine) for name, fine in found.items()}
-        return reply(body, 200 if all(found.values()) else 503)
+        words: dict[str, Word] = {name: _word(fine) for name, fine in found.items()}
+        fine = all(found.values())
+        body = Readiness(_word(fine), words if await self._may_see(request) else msgspec.UNSET)
+        return Answer(body, status=200 if fine else 503)
 
-    async def metrics(self, _request: Request) -> Response:
-        if not self._details:
-            raise Denied("metrics are on METRICS_PORT", code="metrics_elsewhere")
+    @endpoint("Prometheus metrics", who=Who.OPERATOR, media="text/plain")
+    async def metrics(self) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _may_see(self, request: Request) -> bool:
+        try:
+            await self._callers.operator(request)
+        except TickroomError:  # also where the token can't be checked just now: probes need their answer
+            return False
+        return True
 
     async def _ask(self) -> dict[str, bool]:
         async with self._asking:
@@ -75,5 +107,5 @@ async def _holds(name: str, check: Check) -> bool:
         return False
 
 
-def _word(fine: bool) -> str:
+def _word(fine: bool) -> Word:
     return "ready" if fine else "not_ready"

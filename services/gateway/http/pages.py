@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.gateway.http.routing import resource
+from services.gateway.http.routing import endpoint, resource
 
 _FOLDER: Final = Path(__file__).parent / "page"
 _FILES: Final[Mapping[str, tuple[str, str]]] = {
@@ -32,7 +31,8 @@ def page_routes() -> list[Route]:
 def _file(path: str, name: str, kind: str) -> Route:
     content = (_FOLDER / name).read_bytes()
 
-    async def show(_request: Request) -> Response:
+    @endpoint(f"The file {name}", media=kind, name=name.replace(".", "_"))
+    async def show() -> Response:
         return Response(content, headers=_HEADERS, media_type=kind)
 
     return resource(path, GET=show)

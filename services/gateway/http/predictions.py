@@ -1,29 +1,77 @@
 """Forecasts, and the models they come from."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
+import msgspec
 from pydantic import Field
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
-from services.gateway.backends import Prediction
-from services.gateway.http.bodies import Query, query
+from services.gateway.backends import ModelMetrics, ModelSkill, Prediction
+from services.gateway.http.bodies import Query
 from services.gateway.http.callers import Callers
-from services.gateway.http.routing import listing, reply, resource
+from services.gateway.http.routing import Listing, Ticker, Who, endpoint, listing, resource
 from services.gateway.symbols import Symbols
 from services.shared.errors import FieldError, InvalidInput
 from services.shared.events import seconds
 
 
 class ForecastQuery(Query):
-    horizon: str | None = Field(None, max_length=8)
-    model: Literal["linear", "random_forest", "lightgbm", "lstm"] | None = None
+    horizon: str | None = Field(None, max_length=8, description="1d, 5d, 10d or 21d: trading days", examples=["10d"])
+    model: Literal["linear", "random_forest", "lightgbm", "lstm"] | None = Field(None, description="the kind of model")
 
 
 class ModelsQuery(Query):
-    ticker: str | None = Field(None, max_length=64)
+    ticker: str | None = Field(None, max_length=64, description="this one alone", examples=["AAPL"])
+
+
+class Target(msgspec.Struct, frozen=True):
+    """confidence: the probability that `direction` is right, 0.1 to 1.0 (0.5 = no evidence)."""
+
+    price_target: float
+    confidence: float
+    direction: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["bullish", "bearish"]})]
+
+
+class ForecastShown(msgspec.Struct, frozen=True):
+    """The close at the horizon's end. `horizon` and `model` are there where one of them was asked for."""
+
+    example: ClassVar[str] = (
+        '{"ticker":"AAPL","current_price":226.01,"prediction":{"price_target":224.15,"confidence":0.88,'
+        '"direction":"bearish"},"timestamp":"2025-08-21T13:08:46Z"}'
+    )
+
+    ticker: str
+    current_price: float
+    prediction: Target
+    timestamp: str
+    horizon: str | msgspec.UnsetType = msgspec.UNSET
+    model: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ModelShown(msgspec.Struct, frozen=True):
+    """skill: what its directions were worth on unseen rows, beside what doing nothing would have scored there."""
+
+    ticker: str
+    model_type: str
+    version: str
+    promoted: bool
+    skill: ModelSkill | None
+
+
+class ModelStatusShown(msgspec.Struct, frozen=True):
+    """metrics: on rows that it was not trained on; null where no model is loaded."""
+
+    example: ClassVar[str] = (
+        '{"ticker":"AAPL","model_loaded":true,"service_ready":true,"model_type":"random_forest","metrics":'
+        '{"val_mae":0.0119,"val_rmse":0.0162,"training_time":0.19,"train_samples":185,"val_samples":47}}'
+    )
+
+    ticker: str
+    model_loaded: bool
+    service_ready: bool
+    model_type: str
+    metrics: ModelMetrics | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,59 +82,36 @@ class Predictions:
 
     def routes(self) -> list[Route]:
         return [
-            resource("/predict/{ticker}", GET=self.predict),
-            resource("/model/status/{ticker}", GET=self.status),
-            resource("/api/v1/models", GET=self.models),
+            resource("/predict/{ticker}", self.callers, GET=self.predict),
+            resource("/model/status/{ticker}", self.callers, GET=self.status),
+            resource("/api/v1/models", self.callers, GET=self.models),
         ]
 
-    async def predict(self, request: Request) -> Response:
-        await self.callers.reader(request)
-        wish = query(request, ForecastQuery)
-        ticker = await self.symbols.resolve(request.path_params["ticker"])
-        found = await self.prediction.predict(ticker, wish.horizon or "")
+    @endpoint("The next trading day's close", who=Who.READER, errors={404: "unknown_symbol"})
+    async def predict(self, ticker: Ticker, wish: ForecastQuery) -> ForecastShown:
+        """By the promoted model."""
+        found = await self.prediction.predict(await self.symbols.resolve(ticker), wish.horizon or "")
         if wish.model not in (None, found.model):
             error = FieldError("model", f"{wish.model} is not trained here; {found.model} is")
             raise InvalidInput(error.msg, code="model_not_trained", errors=(error,))
-        body: dict[str, Any] = {
-            "ticker": found.ticker,
-            "current_price": found.current_price,
-            "prediction": {
-                "price_target": found.price_target,
-                "confidence": found.confidence,
-                "direction": found.direction,
-            },
-            "timestamp": seconds(found.time),
-        }
-        if wish.horizon is not None or wish.model is not None:
-            body |= {"horizon": found.horizon, "model": found.model}
-        return reply(body)
+        named = wish.horizon is not None or wish.model is not None
+        return ForecastShown(
+            ticker=found.ticker,
+            current_price=found.current_price,
+            prediction=Target(found.price_target, found.confidence, found.direction),
+            timestamp=seconds(found.time),
+            horizon=found.horizon if named else msgspec.UNSET,
+            model=found.model if named else msgspec.UNSET,
+        )
 
-    async def models(self, request: Request) -> Response:
-        """The promoted model of each ticker (`?ticker=` for one) with its skill beside the baselines."""
-        await self.callers.reader(request)
-        wish = query(request, ModelsQuery)
+    @endpoint("The promoted model of each ticker", who=Who.READER, errors={404: "unknown_symbol"})
+    async def models(self, wish: ModelsQuery) -> Listing[ModelShown]:
+        """With its skill beside the baselines; `?ticker=` for one."""
         tickers = [await self.symbols.resolve(wish.ticker)] if wish.ticker else sorted(await self.symbols.all())
         found = [status for ticker in tickers if (status := await self.prediction.model_status(ticker)).model_loaded]
-        return listing(
-            {
-                "ticker": each.ticker,
-                "model_type": each.model_type,
-                "version": each.model_version,
-                "promoted": True,
-                "skill": None if each.skill is None else asdict(each.skill),
-            }
-            for each in found
-        )
+        return listing(ModelShown(each.ticker, each.model_type, each.model_version, True, each.skill) for each in found)
 
-    async def status(self, request: Request) -> Response:
-        await self.callers.reader(request)
-        found = await self.prediction.model_status(await self.symbols.resolve(request.path_params["ticker"]))
-        return reply(
-            {
-                "ticker": found.ticker,
-                "model_loaded": found.model_loaded,
-                "service_ready": found.service_ready,
-                "model_type": found.model_type,
-                "metrics": None if found.metrics is None else asdict(found.metrics),
-            }
-        )
+    @endpoint("Is there a model, and how good was it?", who=Who.READER, errors={404: "unknown_symbol"})
+    async def status(self, ticker: Ticker) -> ModelStatusShown:
+        found = await self.prediction.model_status(await self.symbols.resolve(ticker))
+        return ModelStatusShown(found.ticker, found.model_loaded, found.service_ready, found.model_type, found.metrics)

@@ -45,14 +45,14 @@ class Desk:
 
 def rest_routes(desk: Desk) -> list[BaseRoute]:
     """Every REST path."""
-    callers = Callers(desk.verifier, anonymous=desk.settings.anonymous_market_data)
+    callers = Callers(desk.verifier, anonymous=desk.settings.anonymous_market_data, open=desk.settings.open)
     return [
         *Accounts(desk.users, callers, desk.admission).routes(),
         *Stocks(desk.stock_data, callers).routes(),
         *Predictions(desk.prediction, desk.symbols, callers).routes(),
         *Alerts(desk.users, desk.symbols, callers).routes(),
         *Notifications(desk.users, callers).routes(),
-        *Health(desk.checks, details=desk.settings.open).routes(),
+        *Health(desk.checks, callers).routes(),
         *page_routes(),
     ]
 

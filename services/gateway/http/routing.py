@@ -1,37 +1,116 @@
-"""Small pieces that every topic uses: JSON answers, listings, and one route for all methods of a path."""
+"""How an endpoint is written: it declares itself once, in its signature and in `@endpoint(...)`.
 
-import re
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+    class Alerts:
+        users: Users
+        callers: Callers
+
+        def routes(self) -> list[Route]:
+            return [resource("/api/v1/alerts/{alert_id}", self.callers, GET=self.one, PATCH=self.change)]
+
+        @endpoint("Change a rule", who=Who.OWNER, errors={404: "unknown_alert", 409: "idempotency_key_reused"})
+        async def change(self, caller: Caller, alert_id: Id, key: IdempotencyKey, body: AlertChange) -> AlertShown:
+            ...
+
+From the annotation of an argument follows where it comes from, how it is checked and how it is documented; they are
+looked at in this order, whoever is not let in learns nothing else:
+
+| annotation | comes from | refused with |
+|---|---|---|
+| `Request` | the request itself, for what has no row below | |
+| `Caller`, `Caller \\| None` | the token, as `who` demands | 401, 403 |
+| `Ticker`, `Id` or another `Annotated[str, InPath(...)]` | the part of the path with that name | 404 |
+| `IdempotencyKey` | that header, empty without one | 422 |
+| a subclass of `Query` | the query parameters | 422 |
+| a subclass of `Body`; with `\\| None` it may be missing | the JSON body | 400, 413, 415, 422 |
+| a subclass of `Form` | an `application/x-www-form-urlencoded` body | 400, 413, 415, 422 |
+
+From the return annotation follows the answer: a msgspec Struct (or anything that msgspec encodes) is the body with
+`status`; `Listing[Item]` is a page; `Answer[Body]` adds headers such as Location, or another status; `None` is a 204;
+`Response` is an answer of the handler's own making (`media=` names its type; `answer=` its body where that is JSON
+passed on as bytes). `errors` says what the rooms behind refuse. `deprecated=date(...)` marks the answers as RFC 9745
+says. The docstring is the description. A model may carry `example: ClassVar[str]`, JSON as it stands in the contract.
+
+Every GET answers HEAD, every path OPTIONS with its methods in Allow. A handler without `@endpoint` gets the request
+alone, and is not documented.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime, time
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from services.gateway.http.bodies import QueryOrBody, query, query_or_body, read, read_form, read_optional
+from services.gateway.http.callers import Callers, Who, idempotency_key
+from services.gateway.http.endpoints import (
+    JSON,
+    Answer,
+    Argument,
+    Endpoint,
+    Id,
+    IdempotencyKey,
+    Kind,
+    Listing,
+    Ticker,
+    declared,
+    endpoint,
+)
+from services.gateway.tokens import Caller
 from services.shared.errors import NotFound
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+__all__ = [
+    "Answer",
+    "Id",
+    "IdempotencyKey",
+    "Listing",
+    "Ticker",
+    "Who",
+    "endpoint",
+    "listing",
+    "number",
+    "reply",
+    "resource",
+]
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[..., Awaitable[Any]]
+T = TypeVar("T")
 
 
-def resource(path: str, **handlers: Handler) -> Route:
-    """A route that answers the methods named (`GET=..., POST=...`), and 405 with all of them in Allow to any other."""
+class Resource(Route):
+    """A path and what it does by method. endpoints: those of its methods that are declared."""
 
-    async def answer(request: Request) -> Response:
-        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+    def __init__(self, path: str, callers: Callers | None, handlers: Mapping[str, Handler]) -> None:
+        found = {method: declared(handler) for method, handler in handlers.items()}
+        self.endpoints = {method: each for method, each in found.items() if each is not None}
+        self._calls = {method: _call(handler, found[method], callers) for method, handler in handlers.items()}
+        super().__init__(path, self._answer, methods=[*handlers, "OPTIONS"], name=path)
 
-    return Route(path, answer, methods=list(handlers), name=path)
+    async def _answer(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": ", ".join(sorted(self.methods or ()))})
+        if request.method == "HEAD":
+            return await _without_stream(await self._calls["GET"](request))
+        return await self._calls[request.method](request)
 
 
-def reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(body), status, headers, "application/json")
+def resource(path: str, callers: Callers | None = None, /, **handlers: Handler) -> Resource:
+    """A route that answers the methods named (`GET=..., POST=...`), and 405 with all of them in Allow to any other.
+
+    callers: decides who may call; only where an endpoint is for somebody it may be left out.
+    """
+    return Resource(path, callers, handlers)
 
 
-def listing(items: Iterable[Any], next_page_token: str = "") -> Response:
-    """The shape of every listing; `next_page_token` is null at the end."""
-    return reply({"items": list(items), "next_page_token": next_page_token or None})
+def reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, JSON)
+
+
+def listing(items: Iterable[T], next_page_token: str = "") -> Listing[T]:
+    """One page; `next_page_token` is null at the end."""
+    return Listing(list(items), next_page_token or None)
 
 
 def number(value: float) -> float | int:
@@ -39,9 +118,71 @@ def number(value: float) -> float | int:
     return int(value) if value.is_integer() else value
 
 
-def identifier(request: Request, name: str) -> str:
-    """The id in the path. Raises NotFound for what can't be one."""
-    found: str = request.path_params[name]
-    if not _ID.fullmatch(found):
+def _call(
+    handler: Handler, endpoint: Endpoint | None, callers: Callers | None
+) -> Callable[[Request], Awaitable[Response]]:
+    """`handler` as a function of the request alone."""
+    if endpoint is None:
+        return handler
+    if callers is None and endpoint.who is not Who.ANYONE:
+        raise TypeError(f"{endpoint.name} is for {endpoint.who.name}: its resource needs callers")
+
+    async def call(request: Request) -> Response:
+        caller = None if callers is None else await callers.admit(endpoint.who, request)
+        given = {each.name: await _argument(each, request, caller) for each in endpoint.arguments}
+        return _respond(endpoint, await handler(**given))
+
+    return call
+
+
+async def _argument(argument: Argument, request: Request, caller: Caller | None) -> Any:
+    match argument.kind:
+        case Kind.REQUEST:
+            return request
+        case Kind.CALLER:
+            return caller
+        case Kind.PATH:
+            return _part(argument, request)
+        case Kind.KEY:
+            return idempotency_key(request.headers)
+        case Kind.QUERY if issubclass(argument.model, QueryOrBody):
+            return await query_or_body(request, argument.model)
+        case Kind.QUERY:
+            return query(request, argument.model)
+        case Kind.FORM:
+            return await read_form(request, argument.model)
+        case Kind.BODY:
+            return await (read if argument.required else read_optional)(request, argument.model)
+
+
+def _part(argument: Argument, request: Request) -> str:
+    found: str = request.path_params[argument.name]
+    if argument.path is not None and argument.path.pattern and not argument.path.pattern.fullmatch(found):
         raise NotFound("there is nothing with this id", code="unknown_id")
     return found
+
+
+def _respond(endpoint: Endpoint, found: Any) -> Response:
+    if isinstance(found, Response):
+        response = found
+    elif found is None:
+        response = Response(status_code=endpoint.status)
+    elif isinstance(found, Answer):
+        response = reply(found.body, found.status or endpoint.status, found.headers)
+    else:
+        response = reply(found, endpoint.status)
+    if endpoint.deprecated is not None:
+        response.headers["Deprecation"] = f"@{int(datetime.combine(endpoint.deprecated, time(), UTC).timestamp())}"
+    return response
+
+
+async def _without_stream(response: Response) -> Response:
+    """What HEAD gets: the headers of a stream, which would never end, else the whole answer (the server cuts it)."""
+    if not isinstance(response, StreamingResponse):
+        return response
+    close = getattr(response.body_iterator, "aclose", None)
+    if close is not None:
+        await close()
+    bare = Response(status_code=response.status_code)
+    bare.raw_headers = response.raw_headers
+    return bare

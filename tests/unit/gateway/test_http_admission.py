@@ -110,8 +110,7 @@ async def test_preflights_of_welcome_pages_are_answered() -> None:
     assert answer.headers["access-control-allow-origin"] == GUEST
     assert "POST" in answer.headers["access-control-allow-methods"]
     assert "Authorization" in answer.headers["access-control-allow-headers"]
-    problem_of(foreign, 405)
-    assert "access-control-allow-origin" not in foreign.headers
+    assert not [name for name in foreign.headers if name.startswith("access-control-")]
 
 
 @pytest.mark.parametrize(

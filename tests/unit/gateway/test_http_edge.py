@@ -45,7 +45,7 @@ def _checked(answer: httpx.Response) -> httpx.Response:
         ("GET", "/tickers/", 404),
         ("PUT", "/health", 405),
         ("BREW", "/health", 405),
-        ("OPTIONS", "/health", 405),
+        ("OPTIONS", "/health", 204),
         ("POST", "/api/users/login", 415),
         ("DELETE", "/api/v1/alerts/a1", 401),
         ("GET", "/fails", 500),
@@ -76,7 +76,7 @@ async def test_405_names_every_method_of_the_path() -> None:
     async with Front().client() as client:
         answer = await client.put("/api/v1/alerts")
     problem_of(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET, HEAD, POST"
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 async def test_an_unexpected_error_is_a_500_and_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -53,10 +53,25 @@ async def test_one_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> N
     assert answer.json()["dependencies"] == {"kafka": "not_ready"}
 
 
-async def test_a_strict_door_keeps_details_and_metrics_for_itself() -> None:
+@pytest.mark.parametrize("role", [None, "user", "operator"])
+async def test_a_strict_door_keeps_details_and_metrics_for_operators(role: str | None) -> None:
+    front = Front(auth_mode="strict")
+    headers = {} if role is None else {"Authorization": f"Bearer {front.users.token(role=role)}"}
+    async with front.client() as client:
+        ready = (await client.get("/health/ready", headers=headers)).json()
+        metrics = await client.get("/metrics", headers=headers)
+    if role == "operator":
+        assert ready == {"status": "ready", "dependencies": {"kafka": "ready"}}
+        assert metrics.status_code == 200
+    else:
+        assert ready == {"status": "ready"}
+        problem_of(metrics, 401 if role is None else 403, "token_missing" if role is None else "operator_only")
+
+
+async def test_ready_answers_also_whom_it_does_not_know() -> None:
     async with Front(auth_mode="strict").client() as client:
-        assert (await client.get("/health/ready")).json() == {"status": "ready"}
-        problem_of(await client.get("/metrics"), 403, "metrics_elsewhere")
+        answer = await client.get("/health/ready", headers={"Authorization": "Bearer nonsense"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
 
 
 async def test_metrics_are_prometheus_text() -> None:
