@@ -6,7 +6,9 @@ What is older than five minutes, or pushed out by newer ones, no longer counts. 
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import ceil
-from typing import Any, Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal, NamedTuple
+
+import msgspec
 
 Status = Literal["optimal", "degraded", "critical"]
 
@@ -26,6 +28,82 @@ class Request(NamedTuple):
     at_s: float
     took_s: float
     failed: bool
+
+
+class OfRoute(msgspec.Struct, frozen=True):
+    """Times until the answer began; error_rate: share of answers of 500 and above."""
+
+    avg_time: float
+    p95_time: float
+    error_rate: float
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What the process holds, in MiB: now, and the mean of late."""
+
+    current_mb: float
+    avg_mb: float
+
+
+class OfCache(msgspec.Struct, frozen=True):
+    """Forecasts found remembered, and not, since the start."""
+
+    hit_rate: float
+    hits: int
+    misses: int
+
+
+class OfPredictions(msgspec.Struct, frozen=True):
+    """Times until a forecast was there, made or remembered; predictions_under_100ms: their share."""
+
+    avg_time: float
+    predictions_under_100ms: float
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """request_performance: by method and template of the path."""
+
+    example: ClassVar[str] = (
+        '{"timestamp":"2025-08-21T13:08:46Z","request_performance":{"GET /predict/{ticker}":{"avg_time":0.012,'
+        '"p95_time":0.031,"error_rate":0.0}},"memory_usage":{"current_mb":245.6,"avg_mb":244.9},'
+        '"cache_performance":{"hit_rate":0.847,"hits":847,"misses":153},'
+        '"prediction_performance":{"avg_time":0.011,"predictions_under_100ms":0.92}}'
+    )
+
+    timestamp: str
+    request_performance: dict[str, OfRoute]
+    memory_usage: Memory
+    cache_performance: OfCache
+    prediction_performance: OfPredictions
+
+
+class OfApi(msgspec.Struct, frozen=True):
+    """Over all requests of late."""
+
+    p95_response_time: float
+    error_rate: float
+
+
+class OfMl(msgspec.Struct, frozen=True):
+    predictions_under_100ms: float
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """cache_performance: the hit rate of forecasts. status: `critical` from 5 s at the 95th percentile or a quarter of
+    failures on; `degraded` from 1 s, 5 % of failures, or with less than half of the predictions within 100 ms; else
+    `optimal`."""
+
+    example: ClassVar[str] = (
+        '{"api_performance":{"p95_response_time":0.156,"error_rate":0.013},'
+        '"ml_performance":{"predictions_under_100ms":0.92},"cache_performance":0.847,"memory_usage_mb":245.6,'
+        '"status":"optimal"}'
+    )
+
+    api_performance: OfApi
+    ml_performance: OfMl
+    cache_performance: float
+    memory_usage_mb: float
+    status: Status
 
 
 class Performance:
@@ -56,42 +134,34 @@ class Performance:
         """What this process holds of the machine's memory."""
         self._memory.append((at_s, memory_bytes))
 
-    def metrics(self, now_s: float) -> dict[str, Any]:
-        """`GET /performance/metrics` without its timestamp."""
+    def metrics(self, now_s: float, timestamp: str) -> Metrics:
+        """All of it; timestamp: what the wall clock says."""
         routes = {route: recent for route, kept in self._routes.items() if (recent := _recent(kept, now_s))}
         predictions = _recent(self._predictions, now_s)
-        return {
-            "request_performance": {
-                route: {
-                    "avg_time": _time(_mean(each.took_s for each in recent)),
-                    "p95_time": _time(_p95(recent)),
-                    "error_rate": _share(recent, lambda each: each.failed),
-                }
+        memory = _mean(held for at_s, held in self._memory if at_s > now_s - SPAN_S)
+        return Metrics(
+            timestamp=timestamp,
+            request_performance={
+                route: OfRoute(_time(_mean_time(recent)), _time(_p95(recent)), _share(recent, _has_failed))
                 for route, recent in sorted(routes.items())
             },
-            "memory_usage": {
-                "current_mb": self._current_mb(),
-                "avg_mb": _mb(_mean(held for at_s, held in self._memory if at_s > now_s - SPAN_S)),
-            },
-            "cache_performance": {"hit_rate": self._hit_rate(), "hits": self.hits, "misses": self.misses},
-            "prediction_performance": {
-                "avg_time": _time(_mean(each.took_s for each in predictions)),
-                "predictions_under_100ms": _share(predictions, _is_prompt),
-            },
-        }
+            memory_usage=Memory(self._current_mb(), _mb(memory)),
+            cache_performance=OfCache(self._hit_rate(), self.hits, self.misses),
+            prediction_performance=OfPredictions(_time(_mean_time(predictions)), _share(predictions, _is_prompt)),
+        )
 
-    def summary(self, now_s: float) -> dict[str, Any]:
-        """`GET /performance/summary`."""
+    def summary(self, now_s: float) -> Summary:
+        """In a few numbers and a word."""
         requests, predictions = _recent(self._requests, now_s), _recent(self._predictions, now_s)
-        p95_s, errors = _p95(requests), _share(requests, lambda each: each.failed)
+        p95_s, errors = _p95(requests), _share(requests, _has_failed)
         prompt = _share(predictions, _is_prompt)
-        return {
-            "api_performance": {"p95_response_time": _time(p95_s), "error_rate": errors},
-            "ml_performance": {"predictions_under_100ms": prompt},
-            "cache_performance": self._hit_rate(),
-            "memory_usage_mb": self._current_mb(),
-            "status": status(p95_s, errors, prompt if predictions else 1.0),
-        }
+        return Summary(
+            api_performance=OfApi(_time(p95_s), errors),
+            ml_performance=OfMl(prompt),
+            cache_performance=self._hit_rate(),
+            memory_usage_mb=self._current_mb(),
+            status=status(p95_s, errors, prompt if predictions else 1.0),
+        )
 
     def _hit_rate(self) -> float:
         asked = self.hits + self.misses
@@ -102,8 +172,7 @@ class Performance:
 
 
 def status(p95_s: float, error_rate: float, prompt: float) -> Status:
-    """critical: from 5 s at the 95th percentile, or a quarter of failures; degraded: from 1 s, 5 % of failures, or less
-    than half of the predictions within 100 ms; else optimal."""
+    """The word for these numbers, as `Summary` says."""
     if p95_s >= _CRITICAL_P95_S or error_rate >= _CRITICAL_ERRORS:
         return "critical"
     if p95_s >= _DEGRADED_P95_S or error_rate >= _DEGRADED_ERRORS or prompt < _DEGRADED_PROMPT:
@@ -115,6 +184,10 @@ def _is_prompt(request: Request) -> bool:
     return request.took_s < PROMPT_S
 
 
+def _has_failed(request: Request) -> bool:
+    return request.failed
+
+
 def _recent(kept: Iterable[Request], now_s: float) -> list[Request]:
     return [each for each in kept if each.at_s > now_s - SPAN_S]
 
@@ -122,6 +195,10 @@ def _recent(kept: Iterable[Request], now_s: float) -> list[Request]:
 def _mean(values: Iterable[float]) -> float:
     found = list(values)
     return sum(found) / len(found) if found else 0.0
+
+
+def _mean_time(requests: list[Request]) -> float:
+    return _mean(each.took_s for each in requests)
 
 
 def _p95(requests: list[Request]) -> float:
