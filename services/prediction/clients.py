@@ -28,10 +28,12 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The last accepted price, as traded; time: RFC 3339."""
+    """The last accepted price, as traded; time: RFC 3339; epoch and seq: its position."""
 
     price: float
     time: str
+    epoch: str = ""
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,10 @@ class StockDataClient:
 
     async def latest(self, symbol: str) -> Price | None:
         reply = await _answer(self._stub.Latest(pb.LatestRequest(symbols=[symbol])))
-        return Price(reply.prices[0].price, reply.prices[0].time) if reply.prices else None
+        if not reply.prices:
+            return None
+        found = reply.prices[0]
+        return Price(found.price, found.time, found.epoch, found.seq)
 
     async def tickers(self) -> list[str]:
         reply = await _answer(self._stub.Tickers(pb.TickersRequest()))

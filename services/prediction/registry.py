@@ -23,6 +23,7 @@ from services.prediction.core.models import BrokenModel, Forecaster, Model
 from services.prediction.core.schedule import is_due, month_start, months
 from services.prediction.tables import ModelRow
 from services.prediction.training import Trainer
+from services.prediction.warmup import WarmUp
 from services.shared.database import Database, is_passing
 from services.shared.errors import TickroomError, Unavailable
 
@@ -59,6 +60,7 @@ class Registry:
         clock: Callable[[], datetime],
     ) -> None:
         self.horizon = horizon
+        self.warm_up = WarmUp(clock)
         self._stock, self._database, self._artifacts, self._clock = stock, database, artifacts, clock
         self._models: list[Effective] = []
         self._feed = Feed("", "", "", "")
@@ -105,8 +107,10 @@ class Registry:
                 if pause >= _PATIENCE_S and str(error) != said:
                     said = str(error)
                     _log.info("no model yet: %s", said)
+                    self.warm_up.failed(error.detail if isinstance(error, TickroomError) else "the database is away")
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE_S, pause * 1.5)
+        self.warm_up.completed()
         self._ready.set()
 
     def at(self, time: str) -> Effective | None:
@@ -166,9 +170,11 @@ class Registry:
             forecaster = await asyncio.to_thread(Forecaster, model)
         except BrokenModel as error:
             _log.warning("model %s is lost: %s; training it again", row.version, error.detail)
+            self.warm_up.failed(f"model {row.version} was lost")
             await self._train(row.feed, row.cut)
             return
         self._add(Effective(row.cut, row.training_s, forecaster))
+        self.warm_up.loaded()
         _log.info("model %s loaded: it decides from %s on", row.version, row.cut[:10])
 
     async def _train_if_due(self, feed: str, cut: str, last: Effective | None) -> None:
@@ -181,6 +187,7 @@ class Registry:
             trained = await self._trainer.train(self.horizon, cut)
         except TooFewRows as error:
             _log.info("no model yet: %s", error.detail)
+            self.warm_up.failed(error.detail)
             return
         model, now = trained.forecaster.model, self._clock()
         async with self._database.transaction() as session:
@@ -194,6 +201,7 @@ class Registry:
                 now=now,
             )
         self._add(Effective(cut, trained.took_s, trained.forecaster))
+        self.warm_up.trained()
         skill = model.overall.skill()
         _log.info("model %s trained in %.1f s, decides from %s on", model.version, trained.took_s, cut[:10])
         right, up = 100 * skill.hit_rate, 100 * skill.baseline_hit_rate

@@ -55,6 +55,9 @@ class Prediction(PredictionServicer):
             horizon=horizon,
             model=KIND,
             model_version=effective.model.version,
+            epoch="" if last is None else last.epoch,
+            seq=0 if last is None else last.seq,
+            bar_time=bar.time,
         )
 
     async def _newest(self, ticker: str) -> tuple[str, PastBar, Row]:
@@ -89,6 +92,17 @@ class Prediction(PredictionServicer):
             model_type=KIND,
             metrics=None if effective is None else _metrics(effective, history.symbol),
             model_version="" if effective is None else effective.model.version,
+        )
+
+    async def WarmupStatus(self, request: pb.WarmupStatusRequest, context: Any) -> pb.WarmupStatusReply:
+        warm_up = self._registry.warm_up
+        return pb.WarmupStatusReply(
+            started_at=warm_up.started_at,
+            completed_at=warm_up.completed_at,
+            duration_s=warm_up.duration_s,
+            models_loaded=warm_up.models_loaded,
+            models_trained=warm_up.models_trained,
+            errors=warm_up.errors,
         )
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$services/shared/rpc/prediction.proto\x12\x16tickroom.prediction.v1\"1\n\x0ePredictRequest\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x0f\n\x07horizon\x18\x02 \x01(\t\"\xb7\x01\n\x0cPredictReply\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x15\n\rcurrent_price\x18\x02 \x01(\x01\x12\x14\n\x0cprice_target\x18\x03 \x01(\x01\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x11\n\tdirection\x18\x05 \x01(\t\x12\x0c\n\x04time\x18\x06 \x01(\t\x12\x0f\n\x07horizon\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12\x15\n\rmodel_version\x18\t \x01(\t\"\'\n\x14LatestSignalsRequest\x12\x0f\n\x07symbols\x18\x01 \x03(\t\"I\n\x0cLatestSignal\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x03\x12\r\n\x05\x65vent\x18\x04 \x01(\x0c\"K\n\x12LatestSignalsReply\x12\x35\n\x07signals\x18\x01 \x03(\x0b\x32$.tickroom.prediction.v1.LatestSignal\"$\n\x12ModelStatusRequest\x12\x0e\n\x06ticker\x18\x01 \x01(\t\"\xe4\x01\n\x0cModelMetrics\x12\x0f\n\x07val_mae\x18\x01 \x01(\x01\x12\x10\n\x08val_rmse\x18\x02 \x01(\x01\x12\x15\n\rtraining_time\x18\x03 \x01(\x01\x12\x15\n\rtrain_samples\x18\x04 \x01(\x03\x12\x13\n\x0bval_samples\x18\x05 \x01(\x03\x12\x14\n\x0c\x62\x61seline_mae\x18\x06 \x01(\x01\x12\x10\n\x08hit_rate\x18\x07 \x01(\x01\x12\x19\n\x11\x62\x61seline_hit_rate\x18\x08 \x01(\x01\x12\x14\n\x0chit_rate_low\x18\t \x01(\x01\x12\x15\n\rhit_rate_high\x18\n \x01(\x01\"\xb1\x01\n\x10ModelStatusReply\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x14\n\x0cmodel_loaded\x18\x02 \x01(\x08\x12\x15\n\rservice_ready\x18\x03 \x01(\x08\x12\x12\n\nmodel_type\x18\x04 \x01(\t\x12\x35\n\x07metrics\x18\x05 \x01(\x0b\x32$.tickroom.prediction.v1.ModelMetrics\x12\x15\n\rmodel_version\x18\x06 \x01(\t2\xb5\x02\n\nPrediction\x12W\n\x07Predict\x12&.tickroom.prediction.v1.PredictRequest\x1a$.tickroom.prediction.v1.PredictReply\x12i\n\rLatestSignals\x12,.tickroom.prediction.v1.LatestSignalsRequest\x1a*.tickroom.prediction.v1.LatestSignalsReply\x12\x63\n\x0bModelStatus\x12*.tickroom.prediction.v1.ModelStatusRequest\x1a(.tickroom.prediction.v1.ModelStatusReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$services/shared/rpc/prediction.proto\x12\x16tickroom.prediction.v1\"1\n\x0ePredictRequest\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x0f\n\x07horizon\x18\x02 \x01(\t\"\xe5\x01\n\x0cPredictReply\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x15\n\rcurrent_price\x18\x02 \x01(\x01\x12\x14\n\x0cprice_target\x18\x03 \x01(\x01\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x11\n\tdirection\x18\x05 \x01(\t\x12\x0c\n\x04time\x18\x06 \x01(\t\x12\x0f\n\x07horizon\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12\x15\n\rmodel_version\x18\t \x01(\t\x12\r\n\x05\x65poch\x18\n \x01(\t\x12\x0b\n\x03seq\x18\x0b \x01(\x03\x12\x10\n\x08\x62\x61r_time\x18\x0c \x01(\t\"\'\n\x14LatestSignalsRequest\x12\x0f\n\x07symbols\x18\x01 \x03(\t\"I\n\x0cLatestSignal\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x03\x12\r\n\x05\x65vent\x18\x04 \x01(\x0c\"K\n\x12LatestSignalsReply\x12\x35\n\x07signals\x18\x01 \x03(\x0b\x32$.tickroom.prediction.v1.LatestSignal\"$\n\x12ModelStatusRequest\x12\x0e\n\x06ticker\x18\x01 \x01(\t\"\xe4\x01\n\x0cModelMetrics\x12\x0f\n\x07val_mae\x18\x01 \x01(\x01\x12\x10\n\x08val_rmse\x18\x02 \x01(\x01\x12\x15\n\rtraining_time\x18\x03 \x01(\x01\x12\x15\n\rtrain_samples\x18\x04 \x01(\x03\x12\x13\n\x0bval_samples\x18\x05 \x01(\x03\x12\x14\n\x0c\x62\x61seline_mae\x18\x06 \x01(\x01\x12\x10\n\x08hit_rate\x18\x07 \x01(\x01\x12\x19\n\x11\x62\x61seline_hit_rate\x18\x08 \x01(\x01\x12\x14\n\x0chit_rate_low\x18\t \x01(\x01\x12\x15\n\rhit_rate_high\x18\n \x01(\x01\"\xb1\x01\n\x10ModelStatusReply\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x14\n\x0cmodel_loaded\x18\x02 \x01(\x08\x12\x15\n\rservice_ready\x18\x03 \x01(\x08\x12\x12\n\nmodel_type\x18\x04 \x01(\t\x12\x35\n\x07metrics\x18\x05 \x01(\x0b\x32$.tickroom.prediction.v1.ModelMetrics\x12\x15\n\rmodel_version\x18\x06 \x01(\t\"\x15\n\x13WarmupStatusRequest\"\xba\x01\n\x11WarmupStatusReply\x12\x12\n\nstarted_at\x18\x01 \x01(\x01\x12\x19\n\x0c\x63ompleted_at\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nduration_s\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x15\n\rmodels_loaded\x18\x04 \x01(\x03\x12\x16\n\x0emodels_trained\x18\x05 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x06 \x03(\tB\x0f\n\r_completed_atB\r\n\x0b_duration_s2\x9d\x03\n\nPrediction\x12W\n\x07Predict\x12&.tickroom.prediction.v1.PredictRequest\x1a$.tickroom.prediction.v1.PredictReply\x12i\n\rLatestSignals\x12,.tickroom.prediction.v1.LatestSignalsRequest\x1a*.tickroom.prediction.v1.LatestSignalsReply\x12\x63\n\x0bModelStatus\x12*.tickroom.prediction.v1.ModelStatusRequest\x1a(.tickroom.prediction.v1.ModelStatusReply\x12\x66\n\x0cWarmupStatus\x12+.tickroom.prediction.v1.WarmupStatusRequest\x1a).tickroom.prediction.v1.WarmupStatusReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,19 +34,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTREQUEST']._serialized_start=64
   _globals['_PREDICTREQUEST']._serialized_end=113
   _globals['_PREDICTREPLY']._serialized_start=116
-  _globals['_PREDICTREPLY']._serialized_end=299
-  _globals['_LATESTSIGNALSREQUEST']._serialized_start=301
-  _globals['_LATESTSIGNALSREQUEST']._serialized_end=340
-  _globals['_LATESTSIGNAL']._serialized_start=342
-  _globals['_LATESTSIGNAL']._serialized_end=415
-  _globals['_LATESTSIGNALSREPLY']._serialized_start=417
-  _globals['_LATESTSIGNALSREPLY']._serialized_end=492
-  _globals['_MODELSTATUSREQUEST']._serialized_start=494
-  _globals['_MODELSTATUSREQUEST']._serialized_end=530
-  _globals['_MODELMETRICS']._serialized_start=533
-  _globals['_MODELMETRICS']._serialized_end=761
-  _globals['_MODELSTATUSREPLY']._serialized_start=764
-  _globals['_MODELSTATUSREPLY']._serialized_end=941
-  _globals['_PREDICTION']._serialized_start=944
-  _globals['_PREDICTION']._serialized_end=1253
+  _globals['_PREDICTREPLY']._serialized_end=345
+  _globals['_LATESTSIGNALSREQUEST']._serialized_start=347
+  _globals['_LATESTSIGNALSREQUEST']._serialized_end=386
+  _globals['_LATESTSIGNAL']._serialized_start=388
+  _globals['_LATESTSIGNAL']._serialized_end=461
+  _globals['_LATESTSIGNALSREPLY']._serialized_start=463
+  _globals['_LATESTSIGNALSREPLY']._serialized_end=538
+  _globals['_MODELSTATUSREQUEST']._serialized_start=540
+  _globals['_MODELSTATUSREQUEST']._serialized_end=576
+  _globals['_MODELMETRICS']._serialized_start=579
+  _globals['_MODELMETRICS']._serialized_end=807
+  _globals['_MODELSTATUSREPLY']._serialized_start=810
+  _globals['_MODELSTATUSREPLY']._serialized_end=987
+  _globals['_WARMUPSTATUSREQUEST']._serialized_start=989
+  _globals['_WARMUPSTATUSREQUEST']._serialized_end=1010
+  _globals['_WARMUPSTATUSREPLY']._serialized_start=1013
+  _globals['_WARMUPSTATUSREPLY']._serialized_end=1199
+  _globals['_PREDICTION']._serialized_start=1202
+  _globals['_PREDICTION']._serialized_end=1615
 # @@protoc_insertion_point(module_scope)

@@ -54,6 +54,9 @@ class PredictReply(_message.Message):
     HORIZON_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    BAR_TIME_FIELD_NUMBER: _builtins.int
     ticker: _builtins.str
     current_price: _builtins.float
     price_target: _builtins.float
@@ -68,6 +71,11 @@ class PredictReply(_message.Message):
     model: _builtins.str
     """lightgbm"""
     model_version: _builtins.str
+    epoch: _builtins.str
+    """position of the price it starts from; empty and 0 where that is the last bar's close"""
+    seq: _builtins.int
+    bar_time: _builtins.str
+    """end of the last completed bar that it knows"""
     def __init__(
         self,
         *,
@@ -80,10 +88,13 @@ class PredictReply(_message.Message):
         horizon: _builtins.str = ...,
         model: _builtins.str = ...,
         model_version: _builtins.str = ...,
+        epoch: _builtins.str = ...,
+        seq: _builtins.int = ...,
+        bar_time: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "current_price", b"current_price", "direction", b"direction", "horizon", b"horizon", "model", b"model", "model_version", b"model_version", "price_target", b"price_target", "ticker", b"ticker", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bar_time", b"bar_time", "confidence", b"confidence", "current_price", b"current_price", "direction", b"direction", "epoch", b"epoch", "horizon", b"horizon", "model", b"model", "model_version", b"model_version", "price_target", b"price_target", "seq", b"seq", "ticker", b"ticker", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,3 +285,64 @@ class ModelStatusReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelStatusReply: _TypeAlias = ModelStatusReply  # noqa: Y015
+
+@_typing.final
+class WarmupStatusRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WarmupStatusRequest: _TypeAlias = WarmupStatusRequest  # noqa: Y015
+
+@_typing.final
+class WarmupStatusReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    COMPLETED_AT_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    MODELS_LOADED_FIELD_NUMBER: _builtins.int
+    MODELS_TRAINED_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    started_at: _builtins.float
+    """UNIX seconds"""
+    completed_at: _builtins.float
+    """absent until it is known which model decides, be it none"""
+    duration_s: _builtins.float
+    models_loaded: _builtins.int
+    models_trained: _builtins.int
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """what went wrong on the way, for people"""
+
+    def __init__(
+        self,
+        *,
+        started_at: _builtins.float = ...,
+        completed_at: _builtins.float | None = ...,
+        duration_s: _builtins.float | None = ...,
+        models_loaded: _builtins.int = ...,
+        models_trained: _builtins.int = ...,
+        errors: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_duration_s", b"_duration_s", "completed_at", b"completed_at", "duration_s", b"duration_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_duration_s", b"_duration_s", "completed_at", b"completed_at", "duration_s", b"duration_s", "errors", b"errors", "models_loaded", b"models_loaded", "models_trained", b"models_trained", "started_at", b"started_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__completed_at: _TypeAlias = _typing.Literal["completed_at"]  # noqa: Y015
+    _WhichOneofArgType__completed_at: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at"]  # noqa: Y015
+    _WhichOneofReturnType__duration_s: _TypeAlias = _typing.Literal["duration_s"]  # noqa: Y015
+    _WhichOneofArgType__duration_s: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__completed_at) -> _WhichOneofReturnType__completed_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_s) -> _WhichOneofReturnType__duration_s | None: ...
+
+Global___WarmupStatusReply: _TypeAlias = WarmupStatusReply  # noqa: Y015

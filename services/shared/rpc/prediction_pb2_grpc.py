@@ -49,6 +49,11 @@ class PredictionStub:
                 request_serializer=services_dot_shared_dot_rpc_dot_prediction__pb2.ModelStatusRequest.SerializeToString,
                 response_deserializer=services_dot_shared_dot_rpc_dot_prediction__pb2.ModelStatusReply.FromString,
                 _registered_method=True)
+        self.WarmupStatus = channel.unary_unary(
+                '/tickroom.prediction.v1.Prediction/WarmupStatus',
+                request_serializer=services_dot_shared_dot_rpc_dot_prediction__pb2.WarmupStatusRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_prediction__pb2.WarmupStatusReply.FromString,
+                _registered_method=True)
 
 
 class PredictionServicer:
@@ -76,6 +81,13 @@ class PredictionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WarmupStatus(self, request, context):
+        """How this process warmed up: its models loaded, or trained. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PredictionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -93,6 +105,11 @@ def add_PredictionServicer_to_server(servicer, server):
                     servicer.ModelStatus,
                     request_deserializer=services_dot_shared_dot_rpc_dot_prediction__pb2.ModelStatusRequest.FromString,
                     response_serializer=services_dot_shared_dot_rpc_dot_prediction__pb2.ModelStatusReply.SerializeToString,
+            ),
+            'WarmupStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.WarmupStatus,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_prediction__pb2.WarmupStatusRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_prediction__pb2.WarmupStatusReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -176,6 +193,33 @@ class Prediction:
             '/tickroom.prediction.v1.Prediction/ModelStatus',
             services_dot_shared_dot_rpc_dot_prediction__pb2.ModelStatusRequest.SerializeToString,
             services_dot_shared_dot_rpc_dot_prediction__pb2.ModelStatusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WarmupStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.prediction.v1.Prediction/WarmupStatus',
+            services_dot_shared_dot_rpc_dot_prediction__pb2.WarmupStatusRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_prediction__pb2.WarmupStatusReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class PredictionStub:
     """The last signal of each symbol, those without one left out. Safe to repeat."""
     ModelStatus: _grpc.UnaryUnaryMultiCallable[_prediction_pb2.ModelStatusRequest, _prediction_pb2.ModelStatusReply]
     """The promoted model of a ticker and what it is worth. NOT_FOUND unknown ticker. Safe to repeat."""
+    WarmupStatus: _grpc.UnaryUnaryMultiCallable[_prediction_pb2.WarmupStatusRequest, _prediction_pb2.WarmupStatusReply]
+    """How this process warmed up: its models loaded, or trained. Safe to repeat."""
 
 @_typing.type_check_only
 class PredictionAsyncStub(PredictionStub):
@@ -51,6 +53,8 @@ class PredictionAsyncStub(PredictionStub):
     """The last signal of each symbol, those without one left out. Safe to repeat."""
     ModelStatus: _aio.UnaryUnaryMultiCallable[_prediction_pb2.ModelStatusRequest, _prediction_pb2.ModelStatusReply]  # type: ignore[assignment]
     """The promoted model of a ticker and what it is worth. NOT_FOUND unknown ticker. Safe to repeat."""
+    WarmupStatus: _aio.UnaryUnaryMultiCallable[_prediction_pb2.WarmupStatusRequest, _prediction_pb2.WarmupStatusReply]  # type: ignore[assignment]
+    """How this process warmed up: its models loaded, or trained. Safe to repeat."""
 
 class PredictionServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -78,5 +82,13 @@ class PredictionServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_prediction_pb2.ModelStatusReply, _abc.Awaitable[_prediction_pb2.ModelStatusReply]]:
         """The promoted model of a ticker and what it is worth. NOT_FOUND unknown ticker. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def WarmupStatus(
+        self,
+        request: _prediction_pb2.WarmupStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_prediction_pb2.WarmupStatusReply, _abc.Awaitable[_prediction_pb2.WarmupStatusReply]]:
+        """How this process warmed up: its models loaded, or trained. Safe to repeat."""
 
 def add_PredictionServicer_to_server(servicer: PredictionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -31,6 +31,7 @@ async def test_trains_at_the_epochs_start_on_what_came_before(make: Make, stock:
     await registry.prepare()
     await registry.ready()
     assert (ready_before, registry.is_ready) == (False, True)
+    assert (registry.warm_up.models_trained, registry.warm_up.models_loaded) == (1, 0)
     assert {before for _, before in stock.asked} == {STARTED}
     effective = registry.at(STARTED)
     assert effective is not None
@@ -51,6 +52,7 @@ async def test_a_restart_loads_and_does_not_train(
     again = make(stock)
     await again.prepare()
     assert stock.asked == []
+    assert (again.warm_up.models_trained, again.warm_up.models_loaded) == (0, 1)
     trained, loaded = first.at(STARTED), again.at(STARTED)
     assert trained is not None
     assert loaded is not None
@@ -75,6 +77,8 @@ async def test_a_lost_file_is_trained_again(
     again = make(stock)
     await again.prepare()
     assert any(damage in message and "training it again" in message for message in caplog.messages)
+    assert again.warm_up.errors == [f"model {trained.model.version} was lost"]
+    assert again.warm_up.models_trained == 1
     found = again.at(STARTED)
     assert found is not None
     assert found.model == trained.model
@@ -152,6 +156,7 @@ async def test_waits_for_the_feed(make: Make, stock: FakeStock) -> None:
     await preparing
     assert (waiting, registry.is_ready) == (False, True)
     assert registry.at(STARTED) is not None
+    assert registry.warm_up.errors == []  # rooms that start together find one another in a moment
 
 
 async def test_a_new_epoch_from_another_file(make: Make, stock: FakeStock) -> None:

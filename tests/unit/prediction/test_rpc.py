@@ -45,13 +45,14 @@ async def test_predict_says_what_the_signal_says(rpc: Prediction, stock: FakeSto
     await worker.work(0, fresh(records("AAA", BARS["AAA"][201:231])))
     await asyncio.sleep(0)  # lets the signals out
     close = BARS["AAA"][230].close
-    stock.prices["AAA"] = Price(close, stock.clock)
+    stock.prices["AAA"] = Price(close, stock.clock, "e1", 7)
     reply = await rpc.Predict(ask("aaa", "1d"), None)
     said = out.signals[-1]
     assert (reply.ticker, reply.current_price, reply.time) == ("AAA", close, stock.clock)
     assert (reply.price_target, reply.confidence) == (said.price_target, said.confidence)
     assert (reply.direction, reply.model_version) == (said.direction, said.model_version)
     assert (reply.horizon, reply.model) == ("1d", "lightgbm")
+    assert (reply.epoch, reply.seq, reply.bar_time) == ("e1", 7, stock.clock)
 
 
 async def test_predict_starts_from_the_latest_price(rpc: Prediction, stock: FakeStock) -> None:
@@ -81,6 +82,7 @@ async def test_before_the_first_price_it_starts_from_the_last_close(rpc: Predict
     reply = await rpc.Predict(ask("AAA"), None)
     last = BARS["AAA"][200]
     assert (reply.current_price, reply.time) == (last.close, last.time)
+    assert (reply.epoch, reply.seq, reply.bar_time) == ("", 0, last.time)
     assert 0.1 <= reply.confidence <= 1.0
 
 
@@ -160,3 +162,14 @@ async def test_latest_signals(rpc: Prediction, database: Database) -> None:
     assert [each.symbol for each in some.signals] == ["BBB"]
     with pytest.raises(InvalidInput):
         await rpc.LatestSignals(pb.LatestSignalsRequest(symbols=["?"]), None)
+
+
+async def test_warm_up(stock: FakeStock, untrained: Registry, registry: Registry, database: Database) -> None:
+    before = await Prediction(stock, untrained, database).WarmupStatus(pb.WarmupStatusRequest(), None)
+    assert before.started_at == NOW.timestamp()
+    assert not before.HasField("completed_at")
+    assert not before.HasField("duration_s")
+    assert (before.models_loaded, before.models_trained, list(before.errors)) == (0, 0, [])
+    after = await Prediction(stock, registry, database).WarmupStatus(pb.WarmupStatusRequest(), None)
+    assert (after.completed_at, after.duration_s) == (NOW.timestamp(), 0.0)
+    assert (after.models_loaded, after.models_trained, list(after.errors)) == (1, 0, [])
