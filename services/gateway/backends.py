@@ -87,7 +87,10 @@ class StockData(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """price_target: at the horizon's end; confidence: 0.1-1.0; time: of the price that it starts from."""
+    """price_target: at the horizon's end; confidence: 0.1-1.0; time, epoch, seq: of the price that it starts from.
+
+    bar_time: end of the last completed bar that it knows. Without a price (empty, 0) it starts from that bar's close.
+    """
 
     ticker: str
     current_price: float
@@ -97,6 +100,21 @@ class Forecast:
     time: str
     horizon: str
     model: str
+    epoch: str = ""
+    seq: int = 0
+    bar_time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """How prediction started. Times in UNIX seconds, None before it is over; errors: sentences for people."""
+
+    started_at: float
+    completed_at: float | None
+    duration_s: float | None
+    models_loaded: int
+    models_trained: int
+    errors: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +168,8 @@ class Prediction(Protocol):
     async def model_status(self, ticker: str) -> ModelStatus:
         """Raises NotFound for an unknown ticker."""
         ...
+
+    async def warm_up(self) -> WarmUp: ...
 
     async def healthy(self) -> bool: ...
 

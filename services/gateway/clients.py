@@ -32,6 +32,7 @@ from services.gateway.backends import (
     StoredNotification,
     Ticker,
     Ticket,
+    WarmUp,
 )
 from services.gateway.replies import ServiceFailed
 from services.shared.errors import TickroomError
@@ -111,7 +112,7 @@ class GrpcPrediction:
     def __init__(self, address: str, token: str | None) -> None:
         service = prediction_pb2.DESCRIPTOR.services_by_name["Prediction"].full_name
         self._channel = open_channel(
-            address, token=token, service=service, safe=("Predict", "LatestSignals", "ModelStatus")
+            address, token=token, service=service, safe=("Predict", "LatestSignals", "ModelStatus", "WarmupStatus")
         )
         self._stub = PredictionStub(self._channel)
 
@@ -126,6 +127,9 @@ class GrpcPrediction:
             time=reply.time,
             horizon=reply.horizon,
             model=reply.model,
+            epoch=reply.epoch,
+            seq=reply.seq,
+            bar_time=reply.bar_time,
         )
 
     async def latest_signals(self, symbols: Sequence[str] = ()) -> Sequence[LatestEvent]:
@@ -150,6 +154,18 @@ class GrpcPrediction:
             baseline_mae=found.baseline_mae,
         )
         return replace(status, metrics=metrics, model_version=reply.model_version, skill=skill)
+
+    async def warm_up(self) -> WarmUp:
+        reply = await _answer(self._stub.WarmupStatus(prediction_pb2.WarmupStatusRequest()))
+        done = reply.HasField("completed_at")
+        return WarmUp(
+            started_at=reply.started_at,
+            completed_at=reply.completed_at if done else None,
+            duration_s=reply.duration_s if done else None,
+            models_loaded=reply.models_loaded,
+            models_trained=reply.models_trained,
+            errors=list(reply.errors),
+        )
 
     async def healthy(self) -> bool:
         return await is_healthy(self._channel)

@@ -38,8 +38,8 @@ class Prediction(PredictionServicer):
         if horizon not in HORIZONS:
             known = ", ".join(HORIZONS)
             raise InvalidInput(f"horizon is one of {known}", errors=(FieldError("horizon", f"one of {known}"),))
+        last = await self._stock.latest(request.ticker)  # first: then the bars before that price are there too
         symbol, bar, row = await self._newest(request.ticker)
-        last = await self._stock.latest(symbol)
         price, time = (bar.close, bar.time) if last is None else (last.price, last.time)
         effective = self._registry.current(time) if self._registry.is_ready else None
         if effective is None:

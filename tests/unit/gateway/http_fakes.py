@@ -36,6 +36,7 @@ from services.gateway.backends import (
     StoredNotification,
     Ticker,
     Ticket,
+    WarmUp,
 )
 from services.gateway.config import Settings
 from services.gateway.http.admission import Admission
@@ -87,6 +88,7 @@ class FakePrediction:
     def __init__(self) -> None:
         self.fails: Exception | None = None
         self.model_loaded = True
+        self.warm = WarmUp(1692622800.5, 1692622807.2, 6.7, 8, 2, [])
 
     async def predict(self, ticker: str, horizon: str) -> Forecast:
         if self.fails is not None:
@@ -102,6 +104,11 @@ class FakePrediction:
         metrics = ModelMetrics(0.0119, 0.0162, 0.19, 185, 47)
         skill = ModelSkill(47, 0.53, (0.39, 0.67), 0.51, 0.0119, 0.0118)
         return ModelStatus(ticker, True, True, "lightgbm", metrics, "v1", skill)
+
+    async def warm_up(self) -> WarmUp:
+        if self.fails is not None:
+            raise self.fails
+        return self.warm
 
     async def healthy(self) -> bool:
         return True

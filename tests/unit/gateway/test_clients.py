@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.backends import AlertWish, Condition, HistoryQuestion, ModelMetrics
+from services.gateway.backends import AlertWish, Condition, HistoryQuestion, ModelMetrics, WarmUp
 from services.gateway.clients import GrpcPrediction, GrpcStockData, GrpcUsers
 from services.gateway.replies import ServiceFailed
 from services.shared.errors import Conflict, FieldError, InvalidInput, NotFound, TickroomError, TooMany, Unavailable
@@ -113,7 +113,16 @@ async def test_latest_prices_signals_and_tickers(
 
 async def test_forecast_and_model_status(rooms: Rooms, prediction: GrpcPrediction) -> None:
     rooms.replies[prediction_pb2.PredictRequest] = prediction_pb2.PredictReply(
-        ticker="AAPL", current_price=2, price_target=3, confidence=0.6, direction="bullish", time="t", horizon="1d"
+        ticker="AAPL",
+        current_price=2,
+        price_target=3,
+        confidence=0.6,
+        direction="bullish",
+        time="t",
+        horizon="1d",
+        epoch="e",
+        seq=7,
+        bar_time="b",
     )
     metrics = prediction_pb2.ModelMetrics(val_mae=0.1, val_rmse=0.2, training_time=0.3, train_samples=4, val_samples=5)
     rooms.replies[prediction_pb2.ModelStatusRequest] = prediction_pb2.ModelStatusReply(
@@ -121,9 +130,19 @@ async def test_forecast_and_model_status(rooms: Rooms, prediction: GrpcPredictio
     )
     forecast = await prediction.predict("AAPL", "")
     assert (forecast.current_price, forecast.price_target, forecast.direction) == (2, 3, "bullish")
+    assert (forecast.epoch, forecast.seq, forecast.bar_time) == ("e", 7, "b")
     assert (await prediction.model_status("AAPL")).metrics == ModelMetrics(0.1, 0.2, 0.3, 4, 5)
     rooms.replies[prediction_pb2.ModelStatusRequest] = prediction_pb2.ModelStatusReply(ticker="AAPL")
     assert (await prediction.model_status("AAPL")).metrics is None
+
+
+async def test_warm_up(rooms: Rooms, prediction: GrpcPrediction) -> None:
+    rooms.replies[prediction_pb2.WarmupStatusRequest] = prediction_pb2.WarmupStatusReply(started_at=1.5)
+    assert await prediction.warm_up() == WarmUp(1.5, None, None, 0, 0, [])
+    rooms.replies[prediction_pb2.WarmupStatusRequest] = prediction_pb2.WarmupStatusReply(
+        started_at=1.5, completed_at=4.0, duration_s=2.5, models_loaded=8, models_trained=2, errors=["lost"]
+    )
+    assert await prediction.warm_up() == WarmUp(1.5, 4.0, 2.5, 8, 2, ["lost"])
 
 
 async def test_an_alert_keeps_what_is_absent_absent(rooms: Rooms, users: GrpcUsers) -> None:

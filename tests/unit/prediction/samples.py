@@ -124,7 +124,7 @@ class FakeStock:
 
     async def latest(self, symbol: str) -> Price | None:
         self._answer()
-        return self.prices.get(symbol)
+        return self.prices.get(symbol.upper())
 
     async def tickers(self) -> list[str]:
         self._answer()
