@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import quote
 
 import msgspec
@@ -70,6 +70,31 @@ class ServiceFailed(TickroomError):
     retryable = True
 
 
+class Wrong(msgspec.Struct, frozen=True):
+    """One thing wrong with the input. loc: path of the field; msg: for a person."""
+
+    loc: str
+    msg: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Every error looks like this (RFC 9457). code: the stable word that programs tell apart."""
+
+    example: ClassVar[str] = (
+        '{"type":"about:blank","title":"Not Found","status":404,"detail":"there is no symbol like NOPE",'
+        '"instance":"/predict/NOPE","code":"unknown_symbol","request_id":"6e1f1a0c5b7f4d21","errors":[]}'
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    errors: list[Wrong]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """status: of the HTTP answer; close: WebSocket code (44xx do not retry unchanged, 45xx and 10xx come back)."""
@@ -118,16 +143,16 @@ def close_reason(error: TickroomError) -> str:
 def problem(error: TickroomError, *, request_id: str, instance: str) -> Response:
     """The answer for `error`. instance: the path that was asked for."""
     status = outcome(error).status
-    body = {
-        "type": "about:blank",
-        "title": _phrase(status),
-        "status": status,
-        "detail": _clean(error.detail),
-        "instance": quote(instance.encode("utf-8", "replace"), safe="/:@!$&'()*+,;=~-._"),
-        "code": error.code,
-        "request_id": request_id,
-        "errors": [{"loc": _clean(each.loc), "msg": _clean(each.msg)} for each in error.errors[:_MOST_ERRORS]],
-    }
+    body = Problem(
+        type="about:blank",
+        title=phrase(status),
+        status=status,
+        detail=_clean(error.detail),
+        instance=quote(instance.encode("utf-8", "replace"), safe="/:@!$&'()*+,;=~-._"),
+        code=error.code,
+        request_id=request_id,
+        errors=[Wrong(_clean(each.loc), _clean(each.msg)) for each in error.errors[:_MOST_ERRORS]],
+    )
     return Response(msgspec.json.encode(body), status, _headers(error, status), PROBLEM_TYPE)
 
 
@@ -156,7 +181,8 @@ INTERNAL: Final = TickroomError("something went wrong here; the request id says 
 """What the public sees of an error that nobody expected."""
 
 
-def _phrase(status: int) -> str:
+def phrase(status: int) -> str:
+    """The standard words for `status`, as RFC 9110 has them (Python 3.11 knows older ones)."""
     return {413: "Content Too Large", 422: "Unprocessable Content"}.get(status, HTTPStatus(status).phrase)
 
 
