@@ -52,9 +52,17 @@ class Settings(SharedSettings):
     max_message_bytes: int = Field(65536, ge=0)
     max_handshakes_per_second: int = Field(1000, ge=0, description="new sockets that one process lets in; 0 = no limit")
     drain_s: float = Field(
-        0.5, ge=0, le=600, description="a stop closes open sockets spread over this time, and lets requests finish in it"
+        0.5,
+        ge=0,
+        le=600,
+        description="a stop closes open sockets spread over this time, and lets requests finish in it",
     )
-    access_token_ttl_s: int = Field(900, ge=10, le=86_400, description="as users has it: how long a logout matters here")
+
+    ring_entries: int = Field(300, ge=0, le=10_000, description="records kept of each symbol, for clients that resume")
+    ring_seconds: int = Field(300, ge=1, le=86_400, description="and for how long at most")
+    stale_after_s: int = Field(
+        900, ge=1, le=604_800, description="seconds of open market without a trade after which a price is shown as stale"
+    )
 
     @property
     def loopback(self) -> bool:

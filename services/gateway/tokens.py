@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.gateway.backends import Keys, Role, SessionRef, Users
+from services.gateway.revocations import Revocations
 from services.shared.errors import Unauthenticated
 
 _ALGORITHM: Final = "EdDSA"
@@ -22,11 +23,23 @@ Caller = SessionRef
 """A verified person."""
 
 
-class Verifier:
-    """Verifies tokens; fetches the keys when first needed and again when a token names an unknown one."""
+class Verifies(Protocol):
+    async def verify(self, token: str) -> Caller:
+        """Raises Unauthenticated, Unavailable."""
+        ...
 
-    def __init__(self, users: Users, monotonic: Callable[[], float] = time.monotonic) -> None:
+
+class Verifier:
+    """Verifies tokens; fetches the keys when first needed and again when a token names an unknown one.
+
+    revocations: what is worth nothing although it has not expired; None: nothing.
+    """
+
+    def __init__(
+        self, users: Users, monotonic: Callable[[], float] = time.monotonic, revocations: Revocations | None = None
+    ) -> None:
         self._users = users
+        self._revocations = revocations
         self._monotonic = monotonic
         self._keys: dict[str, Ed25519PublicKey] = {}
         self._known = Keys({}, "", "")
@@ -34,7 +47,10 @@ class Verifier:
         self._fetching = asyncio.Lock()
 
     async def verify(self, token: str) -> Caller:
-        """Raises Unauthenticated (`bad_token`, `token_expired`), Unavailable where the keys can't be fetched."""
+        """Raises Unauthenticated (`bad_token`, `token_expired`, `token_revoked`).
+
+        Raises Unavailable where the keys, or who was logged out, can't be fetched.
+        """
         key = await self._key(_kid(token))
         try:
             claims = jwt.decode(
@@ -50,7 +66,10 @@ class Verifier:
             raise Unauthenticated("the token has expired", code="token_expired") from None
         except (jwt.InvalidTokenError, ValueError):
             raise _bad() from None
-        return _caller(claims)
+        caller = _caller(claims)
+        if self._revocations is not None:
+            self._revocations.check(caller)
+        return caller
 
     async def _key(self, kid: str) -> Ed25519PublicKey:
         if kid not in self._keys:
