@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from services.gateway.config import Settings
 from services.gateway.core.pace import Pace
@@ -76,21 +76,26 @@ class Crowd:
         self._held: dict[str, list[str]] = {}  # the keys that each socket has a place under
         self._left: list[tuple[str, str]] = []
         self._telling: asyncio.Task[None] | None = None
-        self._keeping: asyncio.Task[None] | None = None
         self._order = asyncio.Lock()  # or a lease could be kept after it was ended
         self._away_until = float("-inf")
         self._complained_at = float("-inf")
 
-    async def __aenter__(self) -> Self:
-        """From now on leases are kept."""
-        self._keeping = asyncio.create_task(self._keep_on())
-        return self
+    async def run(self) -> None:
+        """Keeps the leases until cancelled; by then those of sockets that left have ended."""
+        try:
+            while True:
+                await asyncio.sleep(KEEP_EVERY_S)
+                await self.keep()
+        finally:
+            if self._telling is not None:
+                await self._telling
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._keeping is not None:
-            self._keeping.cancel()
-        if self._telling is not None:
-            await self._telling
+    async def keep(self) -> None:
+        """Holds every lease for another LEASE_S."""
+        async with self._order:
+            held = [(key, holder) for holder, keys in self._held.items() for key in keys]
+            if held:
+                await self._try(partial(self._cache.keep, held, LEASE_S))
 
     def knock(self) -> None:
         """Raises Unavailable: `draining`, or `busy` where more come in than MAX_HANDSHAKES_PER_SECOND."""
@@ -160,14 +165,6 @@ class Crowd:
                 left, self._left = self._left, []
                 await self._try(partial(self._cache.keep, left, 0))
             self._telling = None
-
-    async def _keep_on(self) -> None:
-        while True:
-            await asyncio.sleep(KEEP_EVERY_S)
-            async with self._order:
-                held = [(key, holder) for holder, keys in self._held.items() for key in keys]
-                if held:
-                    await self._try(partial(self._cache.keep, held, LEASE_S))
 
     async def _try(self, ask: Callable[[], Awaitable[T]]) -> T | None:
         """The cache's answer; None where it gives none in time, or gave none a moment ago."""
