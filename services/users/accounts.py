@@ -1,31 +1,43 @@
-"""Register, log in, verify: from a form to an account, and from a token back to it."""
+"""Register and log in: from a form to an account, and to a login of it."""
 
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+
+import msgspec
 
 from services.shared.database import Database
-from services.shared.errors import Conflict, FieldError, NotFound, TooMany, Unauthenticated
+from services.shared.errors import Conflict, FieldError, TooMany, Unauthenticated
 from services.shared.events import rfc3339
 from services.users import metrics
 from services.users.core import accounts as rules
 from services.users.passwords import Passwords
+from services.users.sessions import Login, Sessions
 from services.users.store import accounts as store
-from services.users.store import is_id
-from services.users.store.accounts import Account, Session
+from services.users.store import keys
+from services.users.store.accounts import Account
 from services.users.throttle import Throttle
-from services.users.tokens import Claims, Tokens, new_refresh_token
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """An account and its fresh tokens. expires_in: seconds of the access token."""
+class Claim:
+    """That a registration with an idempotency key may be made once.
 
-    account: Account
-    access_token: str
-    expires_in: int
-    refresh_token: str
+    scope: of the key, which means nothing to another address; body_hash: of the form without the password, which is
+    compared with the account's.
+    """
+
+    scope: bytes
+    body_hash: bytes
+
+
+def claim(key: str, client: str, name: str, email: str) -> Claim | None:
+    """None for an empty key."""
+    if not key:
+        return None
+    return Claim(*(hashlib.sha256(msgspec.json.encode(each)).digest() for each in ((client, key), (name, email))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +46,25 @@ class Accounts:
 
     database: Database
     passwords: Passwords
-    tokens: Tokens
+    sessions: Sessions
     logins: Throttle
     registrations: Throttle
-    refresh_ttl_s: int
     now: Callable[[], datetime]
 
-    async def register(self, name: str, email: str, password: str, client: str) -> Login:
-        """A new account, logged in. client: the caller's address, for the throttle.
+    async def register(self, name: str, email: str, password: str, client: str, device: str, key: str) -> Login:
+        """A new account, logged in. client: the caller's address; device: what it says it is; key: empty = none.
 
-        Raises InvalidInput, Conflict (`email_taken`), TooMany, Unavailable.
+        The same key and form from the same address: the same account with fresh tokens.
+        Raises InvalidInput, Conflict (`email_taken`, `idempotency_key_reused`), TooMany, Unavailable.
         """
         name, email, password = rules.new_account(name, email, password)
         await self.registrations.count(client)
+        claimed = claim(key, client, name, email)
+        if (made := await self._made_before(claimed, password, device)) is not None:
+            return made
         async with self.database.reading() as session:
             if await store.account_by_email(session, email) is not None:
-                raise _taken()
+                raise taken()
         account = Account(
             id=str(uuid.uuid4()),
             name=name,
@@ -59,15 +74,14 @@ class Accounts:
             preferences="{}",
             created_at=rfc3339(self.now()),
         )
-        login, opened = self._open(account)
-        async with self.database.transaction() as session:
-            if not await store.add_account(session, account):
-                raise _taken()
-            await store.add_session(session, opened)
-        metrics.REGISTRATIONS.inc()
-        return login
+        if (login := await self._store(account, claimed, device)) is not None:
+            metrics.REGISTRATIONS.inc()
+            return login
+        if (made := await self._made_before(claimed, password, device)) is not None:
+            return made
+        raise taken()
 
-    async def login(self, email: str, password: str, client: str) -> Login:
+    async def login(self, email: str, password: str, client: str, device: str) -> Login:
         """Raises Unauthenticated for an unknown address and a wrong password alike, TooMany when throttled."""
         email, password = rules.same_email(email), rules.same_password(password)
         try:
@@ -79,51 +93,55 @@ class Accounts:
         if rules.wrong_email(email) is None:
             async with self.database.reading() as session:
                 account = await store.account_by_email(session, email)
-        readable = len(password) <= rules.MOST_PASSWORD and "\0" not in password
-        right = readable and await self.passwords.verify(password, None if account is None else account.password_hash)
-        if account is None or not right:
+        stored = None if account is None else account.password_hash
+        right = rules.readable(password) and await self.passwords.verify(password, stored)
+        login = await self._open(account, device) if account is not None and right else None
+        if login is None:
             metrics.LOGINS.labels("refused").inc()
             raise Unauthenticated("wrong address or password", code="bad_credentials")
-        login, opened = self._open(account)
-        async with self.database.transaction() as session:
-            await store.add_session(session, opened)
         metrics.LOGINS.labels("accepted").inc()
         return login
 
-    async def verify(self, token: str) -> Claims:
-        """What a token says, where its login is still worth something. Raises Unauthenticated."""
-        claims = self.tokens.verify(token, self.now())
-        if is_id(claims.user_id) and is_id(claims.session_id):
-            async with self.database.reading() as session:
-                if await store.is_current(session, claims.user_id, claims.session_id, claims.version):
-                    return claims
-        raise Unauthenticated("the token has been revoked", code="token_revoked")
+    async def _open(self, account: Account, device: str) -> Login | None:
+        """A login of an account whose password was right; None where it has been changed since."""
+        async with self.database.transaction() as session:
+            held = await store.lock_account(session, account.id)
+            if held is None or held.password_hash != account.password_hash:
+                return None
+            return await self.sessions.open(session, held, device)
 
-    async def profile(self, user_id: str) -> Account:
-        """Raises NotFound."""
-        account = None
-        if is_id(user_id):
-            async with self.database.reading() as session:
-                account = await store.account_by_id(session, user_id)
-        if account is None:
-            raise NotFound("no such account", code="unknown_user")
-        return account
+    async def _store(self, account: Account, claimed: Claim | None, device: str) -> Login | None:
+        """None where the address has been taken meanwhile."""
+        async with self.database.transaction() as session:
+            if not await store.add_account(session, account):
+                return None
+            if claimed is not None and not await keys.remember_registration(
+                session, claimed.scope, account.id, claimed.body_hash, account.created_at
+            ):
+                raise _reused()
+            return await self.sessions.open(session, account, device)
 
-    def _open(self, account: Account) -> tuple[Login, Session]:
-        """A new login of `account`, and the row that it stands in."""
-        now, session_id = self.now(), str(uuid.uuid4())
-        refresh_token, refresh_hash = new_refresh_token(session_id)
-        opened = Session(
-            id=session_id,
-            user_id=account.id,
-            refresh_hash=refresh_hash,
-            created_at=rfc3339(now),
-            expires_at=rfc3339(now + timedelta(seconds=self.refresh_ttl_s)),
-        )
-        access_token = self.tokens.sign(account.id, session_id, account.token_version, now)
-        return Login(account, access_token, self.tokens.ttl_s, refresh_token), opened
+    async def _made_before(self, claimed: Claim | None, password: str, device: str) -> Login | None:
+        """A login of the account that the same registration has made."""
+        if claimed is None:
+            return None
+        async with self.database.reading() as session:
+            found = await keys.registered_before(session, claimed.scope)
+            account = None if found is None else await store.account_by_id(session, found[0])
+        if found is None or account is None:
+            return None
+        same = found[1] == claimed.body_hash and await self.passwords.verify(password, account.password_hash)
+        login = await self._open(account, device) if same else None
+        if login is None:
+            raise _reused()
+        return login
 
 
-def _taken() -> Conflict:
+def taken() -> Conflict:
+    """Of an address that another account has."""
     error = FieldError("email", "is taken")
     return Conflict("an account with this address exists", code="email_taken", errors=(error,))
+
+
+def _reused() -> Conflict:
+    return Conflict("this Idempotency-Key has made another account", code="idempotency_key_reused")

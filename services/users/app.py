@@ -20,14 +20,18 @@ from services.users.accounts import Accounts
 from services.users.bell import Bell, Takings
 from services.users.clients import GrpcMarket, Market
 from services.users.config import Settings
+from services.users.housekeeping import keep_house
 from services.users.intake import Intake
 from services.users.outbox import Relay
 from services.users.passwords import Passwords
+from services.users.profiles import Profiles
 from services.users.rpc import Servicer
 from services.users.rules import Rules
 from services.users.secret import secret_key
+from services.users.sessions import Sessions
 from services.users.tables import CHECKPOINTS
 from services.users.throttle import Throttle
+from services.users.tickets import Tickets
 from services.users.tokens import Tokens
 from services.users.worker import AlertWork
 
@@ -87,12 +91,14 @@ class Office:
         intake = Intake(database, reader, work, watched, self._news, self._look_every_s)
         relaying = asyncio.create_task(relay.run(), name="users outbox")
         taking = asyncio.create_task(intake.run(), name="users intake")
+        tidying = asyncio.create_task(keep_house(database, _now), name="users housekeeping")
         try:
             await reader.start()
-            yield relaying, taking, reader.failed
+            yield relaying, taking, tidying, reader.failed
         finally:
             taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
+            tidying.cancel()
+            await asyncio.gather(taking, tidying, return_exceptions=True)
             await reader.stop()
             await relay.stop(relaying)
             await producer.stop()
@@ -120,21 +126,24 @@ class Office:
     def _servicer(self, cache: Cache, market: Market) -> Servicer:
         settings, database = self._settings, self._database
         previous = settings.secret_key_previous
-        accounts = Accounts(
+        tokens = Tokens(
+            secret_key(settings),
+            None if previous is None else previous.get_secret_value(),
+            settings.access_token_ttl_s,
+        )
+        passwords = Passwords()
+        sessions = Sessions(database, tokens, settings.refresh_token_ttl_s, _now, self._outbox)
+        logins = Throttle(cache, "logins", settings.login_attempts_per_minute, _MINUTE_S)
+        registrations = Throttle(cache, "registrations", settings.registrations_per_hour, _HOUR_S)
+        return Servicer(
+            accounts=Accounts(database, passwords, sessions, logins, registrations, _now),
+            sessions=sessions,
+            tickets=Tickets(database, _now),
+            profiles=Profiles(database, passwords, sessions, logins, _now, self._outbox),
+            rules=Rules(database, market, settings.alerts_per_user, _now, self._news, self._takings),
             database=database,
-            passwords=Passwords(),
-            tokens=Tokens(
-                secret_key(settings),
-                None if previous is None else previous.get_secret_value(),
-                settings.access_token_ttl_s,
-            ),
-            logins=Throttle(cache, "logins", settings.login_attempts_per_minute, _MINUTE_S),
-            registrations=Throttle(cache, "registrations", settings.registrations_per_hour, _HOUR_S),
-            refresh_ttl_s=settings.refresh_token_ttl_s,
             now=_now,
         )
-        rules = Rules(database, market, settings.alerts_per_user, _now, self._news, self._takings)
-        return Servicer(accounts, rules, database, _now)
 
 
 def build(settings: Settings, kafka: Kafka) -> Office:

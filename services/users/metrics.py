@@ -12,5 +12,6 @@ STORE_SECONDS: Final = Histogram(
 )
 PUBLISHED: Final = Counter("users_notifications_published", "Notifications acknowledged by Kafka")
 LOGINS: Final = Counter("users_logins", "Logins by how they ended", ["outcome"])
+REFRESHES: Final = Counter("users_refreshes", "Refresh tokens shown, by what they were", ["outcome"])
 REGISTRATIONS: Final = Counter("users_registrations", "Accounts made")
 HASHING: Final = Gauge("users_passwords_in_hand", "Passwords being hashed or waiting for it")

@@ -16,7 +16,7 @@ from services.shared.events import rfc3339
 from services.users.bell import Bell, Takings
 from services.users.clients import Market
 from services.users.core.drafts import Asked, Draft, checked, not_yet_over
-from services.users.store import after_number, alerts, is_id, page_size
+from services.users.store import after_number, alerts, is_id, keys, page_size
 from services.users.store.accounts import lock_account
 from services.users.store.alerts import StoredAlert
 
@@ -86,9 +86,9 @@ class Rules:
         """False where the same idempotency key was faster."""
         created_at = rfc3339(self.now())
         async with self.database.transaction() as session:
-            if not is_id(user_id) or not await lock_account(session, user_id):
+            if not is_id(user_id) or await lock_account(session, user_id) is None:
                 raise NotFound("no such account", code="unknown_user")
-            if key and not await alerts.remember(session, user_id, key, alert_id, body_hash, created_at):
+            if key and not await keys.remember(session, user_id, key, alert_id, body_hash, created_at):
                 return False
             if self.limit and await alerts.count_alerts(session, user_id) >= self.limit:
                 raise TooMany(f"you have {self.limit} alerts, which is the limit", code="too_many_alerts")
@@ -97,7 +97,7 @@ class Rules:
 
     async def _made_before(self, user_id: str, key: str, body_hash: bytes) -> StoredAlert | None:
         async with self.database.reading() as session:
-            made = await alerts.made_before(session, user_id, key)
+            made = await keys.made_before(session, user_id, key)
         if made is None:
             return None
         alert_id, hash_then = made

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     text,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -33,7 +34,10 @@ CHECKPOINTS = checkpoint_tables(Base.metadata)
 
 
 class AccountRow(Base):
-    """A person. email: as `core.accounts.same_email` gives it. Tokens of an older `token_version` are worth nothing."""
+    """A person. email: as `core.accounts.same_email` gives it. Tokens of an older `token_version` are worth nothing.
+
+    role: user, operator.
+    """
 
     __tablename__ = "accounts"
 
@@ -44,10 +48,15 @@ class AccountRow(Base):
     token_version: Mapped[int] = mapped_column(Integer)
     preferences: Mapped[str] = mapped_column(Text)
     created_at: Mapped[str] = mapped_column(TIME)
+    role: Mapped[str] = mapped_column(String(8), server_default="user")
 
 
 class SessionRow(Base):
-    """One login and all the refresh tokens that follow from it (its family). Only the newest one's hash is kept."""
+    """One login and all the refresh tokens that follow from it (its family).
+
+    Only the hashes of the newest one and the one before it are kept, and when that one was used up. device: what the
+    client says it is; last_used_at: when the newest one was made.
+    """
 
     __tablename__ = "sessions"
 
@@ -56,8 +65,24 @@ class SessionRow(Base):
     refresh_hash: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[str] = mapped_column(TIME)
     last_used_at: Mapped[str] = mapped_column(TIME)
-    expires_at: Mapped[str] = mapped_column(TIME)
+    expires_at: Mapped[str] = mapped_column(TIME, index=True)
     revoked_at: Mapped[str | None] = mapped_column(TIME)
+    previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    rotated_at: Mapped[str | None] = mapped_column(TIME)
+    device: Mapped[str] = mapped_column(Text, server_default="")
+
+
+class TicketRow(Base):
+    """Opens one WebSocket for the holder of an access token: that token's login, version and end (UNIX seconds)."""
+
+    __tablename__ = "tickets"
+
+    hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    session_id: Mapped[str] = mapped_column(ID)
+    version: Mapped[int] = mapped_column(Integer)
+    token_expires_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[str] = mapped_column(TIME)
 
 
 class AlertRow(Base):
@@ -127,7 +152,10 @@ class FiringRow(Base):
 
 
 class NotificationRow(Base):
-    """What a person is told, as it goes to topic `notifications`. published_at null: the outbox."""
+    """What a person is told, as it goes to topic `notifications`. published_at null: the outbox.
+
+    shown: false for what the gateways alone are told, that a login is worth nothing any more.
+    """
 
     __tablename__ = "notifications"
 
@@ -138,6 +166,7 @@ class NotificationRow(Base):
     created_at: Mapped[str] = mapped_column(TIME)
     published_at: Mapped[str | None] = mapped_column(TIME)
     read_at: Mapped[str | None] = mapped_column(TIME)
+    shown: Mapped[bool] = mapped_column(Boolean, server_default=true())
 
     __table_args__ = (
         Index("ix_notifications_user", "user_id", "number"),
@@ -154,6 +183,7 @@ class NotificationRow(Base):
             sqlite_where=text("published_at IS NULL"),
             postgresql_where=text("published_at IS NULL"),
         ),
+        Index("ix_notifications_hidden", "number", sqlite_where=text("NOT shown"), postgresql_where=text("NOT shown")),
     )
 
 
@@ -166,6 +196,17 @@ class IdempotencyRow(Base):
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body_hash: Mapped[bytes] = mapped_column(LargeBinary)
     made_id: Mapped[str] = mapped_column(ID)
+    created_at: Mapped[str] = mapped_column(TIME)
+
+
+class RegistrationRow(Base):
+    """An idempotency key that an account was made with. scope: hash of the key and of the address that showed it."""
+
+    __tablename__ = "registrations"
+
+    scope: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    body_hash: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[str] = mapped_column(TIME)
 
 

@@ -1,6 +1,8 @@
-"""Access tokens (JWT signed with Ed25519) and refresh tokens (random, stored as a hash)."""
+"""Access tokens (JWT signed with Ed25519), refresh tokens and tickets (random, stored as a hash)."""
 
+import base64
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,17 +19,22 @@ ISSUER: Final = "tickroom"
 AUDIENCE: Final = "tickroom"
 _ALGORITHM: Final = "EdDSA"
 _PURPOSE: Final = b"tickroom access tokens, ed25519, 1"
+_SUCCESSION: Final = b"tickroom refresh tokens, hmac-sha256, 1"
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub", "version", "sid")
 _MOST_CHARACTERS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says: whose it is, of which login and which version of the account's tokens, until when."""
+    """What a token says: whose it is, of which login and which version of the account's tokens, until when.
+
+    role: user, operator.
+    """
 
     user_id: str
     session_id: str
     version: int
+    role: str
     expires_at: datetime
 
 
@@ -40,18 +47,20 @@ class Tokens:
         accepted = [self._signing.public_key()] + ([_key(previous).public_key()] if previous else [])
         self._accepted: dict[str, Ed25519PublicKey] = {_kid(each): each for each in accepted}
         self._kid = next(iter(self._accepted))
+        self._succession = [_derived(each, _SUCCESSION) for each in (secret, previous) if each]
 
     def public_keys(self) -> dict[str, bytes]:
         """What tokens are verified with: 32 raw bytes by key id, the signing one first."""
         return {kid: _raw(key) for kid, key in self._accepted.items()}
 
-    def sign(self, user_id: str, session_id: str, version: int, now: datetime) -> str:
+    def sign(self, user_id: str, session_id: str, version: int, role: str, now: datetime) -> str:
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": user_id,
             "sid": session_id,
             "version": version,
+            "role": role,
             "iat": int(now.timestamp()),
             "exp": int((now + timedelta(seconds=self.ttl_s)).timestamp()),
         }
@@ -72,23 +81,46 @@ class Tokens:
             raise _bad() from None
         if expires_at <= now:
             raise Unauthenticated("the token has expired", code="token_expired")
-        return Claims(str(claims["sub"]), str(claims["sid"]), int(claims["version"]), expires_at)
+        role = str(claims.get("role", "user"))
+        return Claims(str(claims["sub"]), str(claims["sid"]), int(claims["version"]), role, expires_at)
+
+    def successors(self, refresh_token: str) -> list[str]:
+        """The token that follows on this one; behind it, what followed under the secret before.
+
+        Always the same one: whoever refreshes twice gets the same token, though only its hash is stored. Without the
+        secret nobody can tell what follows on a token.
+        """
+        session_id = refresh_token.partition(".")[0]
+        raw = (hmac.digest(key, refresh_token.encode(), "sha256") for key in self._succession)
+        return [f"{session_id}.{base64.urlsafe_b64encode(each).rstrip(b'=').decode()}" for each in raw]
 
 
-def new_refresh_token(session_id: str) -> tuple[str, bytes]:
-    """(token, hash to store). The token names its login, so that a used-up one can be told from a made-up one."""
-    secret = secrets.token_urlsafe(32)
-    return f"{session_id}.{secret}", refresh_hash(secret)
+def new_refresh_token(session_id: str) -> str:
+    """It names its login, so that one that was used up can be told from one that is made up."""
+    return f"{session_id}.{new_secret()}"
 
 
-def refresh_hash(secret: str) -> bytes:
-    """A plain hash is enough: the secret has 256 random bits."""
+def new_secret() -> str:
+    """256 random bits as text."""
+    return secrets.token_urlsafe(32)
+
+
+def refresh_hash(refresh_token: str) -> bytes:
+    """What is stored of a refresh token: of its secret part alone."""
+    return stored_hash(refresh_token.partition(".")[2])
+
+
+def stored_hash(secret: str) -> bytes:
+    """A plain hash is enough for 256 random bits."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def _key(secret: str) -> Ed25519PrivateKey:
-    derived = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret.encode())
-    return Ed25519PrivateKey.from_private_bytes(derived)
+    return Ed25519PrivateKey.from_private_bytes(_derived(secret, _PURPOSE))
+
+
+def _derived(secret: str, purpose: bytes) -> bytes:
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose).derive(secret.encode())
 
 
 def _raw(key: Ed25519PublicKey) -> bytes:

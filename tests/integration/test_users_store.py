@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,30 @@ from sqlalchemy import text, update
 
 from services.shared.database import Database
 from services.shared.errors import InvalidInput
-from services.shared.events import encode
+from services.shared.events import encode, parse_time
 from services.shared.positions import Position
 from services.users.core import wording
 from services.users.core.conditions import KINDS
 from services.users.core.journal import Firing, Rescaled, Watch
 from services.users.core.rules import Rule, RuleState
-from services.users.store import accounts, after_number, alerts, is_id, notifications, page_size, watching
-from services.users.store.accounts import Account, Session
+from services.users.housekeeping import ENDED, KEYS, tidy
+from services.users.store import (
+    accounts,
+    after_number,
+    alerts,
+    is_id,
+    keys,
+    notifications,
+    page_size,
+    sessions,
+    watching,
+)
+from services.users.store.accounts import Account
+from services.users.store.sessions import Session, Ticket
 from services.users.tables import AlertRow
 from tests.unit.users.room import CREATED, add_rule, add_user, draft, firings, migrated, outbox, settings_of
+
+LATER = "2099-01-01T00:00:00.000000Z"
 
 
 @pytest.fixture
@@ -46,18 +61,129 @@ async def test_an_address_is_taken_once(database: Database) -> None:
         assert await accounts.account_by_id(session, second.id) is None
 
 
-async def test_a_login_is_worth_something_until_its_version_or_session_ends(database: Database) -> None:
-    user, other = await add_user(database), await add_user(database, "bob")
+# -- logins --------------------------------------------------------------------------------------------------------
+
+
+async def add_login(database: Database, user: str, created_at: str = CREATED, expires_at: str = LATER) -> str:
     session_id = str(uuid.uuid4())
     async with database.transaction() as session:
-        await accounts.add_session(session, Session(session_id, user, b"hash", CREATED, CREATED))
+        await sessions.add_session(session, Session(session_id, user, b"hash", created_at, expires_at, "curl"))
+    return session_id
+
+
+async def test_a_login_is_worth_something_until_its_version_or_session_ends(database: Database) -> None:
+    user, other = await add_user(database), await add_user(database, "bob")
+    session_id, second = await add_login(database, user), await add_login(database, user)
+    good = (user, session_id, 1)
+    refs = [good, (user, session_id, 2), (user, str(uuid.uuid4()), 1), (other, session_id, 1), (user, second, 1)]
     async with database.transaction() as session:
-        assert await accounts.is_current(session, user, session_id, 1)
-        assert not await accounts.is_current(session, user, session_id, 2)
-        assert not await accounts.is_current(session, user, str(uuid.uuid4()), 1)
-        assert not await accounts.is_current(session, other, session_id, 1)
-        await session.execute(text("UPDATE sessions SET revoked_at = created_at"))
-        assert not await accounts.is_current(session, user, session_id, 1)
+        assert await sessions.valid(session, refs) == {good: "user", (user, second, 1): "user"}
+        assert not await sessions.revoke(session, other, session_id, CREATED)
+        assert await sessions.revoke(session, user, session_id, CREATED)
+        assert not await sessions.revoke(session, user, session_id, CREATED)
+        assert await sessions.valid(session, refs) == {(user, second, 1): "user"}
+        assert await sessions.revoke_all(session, user, CREATED) == 2
+        assert await sessions.valid(session, [*refs, (user, second, 2)]) == {}
+
+
+async def test_logins_are_paged_newest_first_without_those_that_have_ended(database: Database) -> None:
+    user, other = await add_user(database), await add_user(database, "bob")
+    made = [await add_login(database, user, f"2026-05-01T12:00:0{n // 2}.000000Z") for n in range(6)]
+    ended = await add_login(database, user)
+    await add_login(database, user, expires_at=CREATED)
+    await add_login(database, other)
+    async with database.transaction() as session:
+        await sessions.revoke(session, user, ended, CREATED)
+    found: list[str] = []
+    before: tuple[str, str] | None = None
+    async with database.reading() as session:
+        for _ in range(3):
+            page, before = await sessions.sessions_of(session, user, CREATED, before, 2)
+            found += [each.id for each in page]
+            assert {(each.device, each.last_used_at == each.created_at) for each in page} == {("curl", True)}
+    assert before is None
+    assert sorted(found) == sorted(made)
+    assert [made.index(each) // 2 for each in found] == [2, 2, 1, 1, 0, 0]
+
+
+async def test_a_ticket_is_taken_once(database: Database) -> None:
+    user = await add_user(database)
+    ticket = Ticket(b"hash", (user, await add_login(database, user), 1), 1_777_777_777, LATER)
+    async with database.transaction() as session:
+        await sessions.add_ticket(session, ticket)
+
+    async def take() -> Ticket | None:
+        async with database.transaction() as session:
+            return await sessions.take_ticket(session, b"hash")
+
+    taken = await asyncio.gather(*(take() for _ in range(5)))
+    assert [each for each in taken if each is not None] == [ticket]
+
+
+async def test_what_the_gateways_are_told_is_not_shown_to_the_user(database: Database) -> None:
+    user = await add_user(database)
+    now = parse_time(CREATED)
+    news, revoked = (
+        wording.account_updated(str(uuid.uuid4()), user, "password_changed", now),
+        wording.session_revoked(str(uuid.uuid4()), user, "", 2, now),
+    )
+    async with database.transaction() as session:
+        await notifications.add_notifications(session, [news, revoked], CREATED)
+    async with database.transaction() as session:
+        assert [each.event for each in await notifications.unpublished(session, 10)] == [encode(news), encode(revoked)]
+        shown, _ = await notifications.notifications_of(session, user, unread_only=False, after=0, limit=10)
+        assert [each.id for each in shown] == [news.id]
+        assert await notifications.mark_read(session, user, [revoked.id], revoked.id, CREATED) == 1
+        assert await notifications.revocations(session, CREATED, 0, 10) == ([encode(revoked)], None)
+        assert await notifications.revocations(session, LATER, 0, 10) == ([], None)
+
+
+async def test_the_ends_of_logins_are_paged(database: Database) -> None:
+    user, now = await add_user(database), parse_time(CREATED)
+    told = [wording.session_revoked(str(uuid.uuid4()), user, str(uuid.uuid4()), 0, now) for _ in range(5)]
+    async with database.transaction() as session:
+        await notifications.add_notifications(session, told, CREATED)
+    async with database.reading() as session:
+        first, after = await notifications.revocations(session, CREATED, 0, 3)
+        assert after is not None
+        rest, end = await notifications.revocations(session, CREATED, after, 3)
+    assert first + rest == [encode(each) for each in told]
+    assert end is None
+
+
+async def test_housekeeping_keeps_what_may_still_be_asked_for(database: Database) -> None:
+    user, now = await add_user(database), parse_time(CREATED)
+    lasting, short = await add_login(database, user), await add_login(database, user, expires_at=CREATED)
+    tickets = [Ticket(each.encode(), (user, lasting, 1), 0, each) for each in (CREATED, LATER)]
+    revoked = wording.session_revoked(str(uuid.uuid4()), user, lasting, 0, now)
+    waiting = wording.session_revoked(str(uuid.uuid4()), user, lasting, 0, now)
+    shown = wording.account_updated(str(uuid.uuid4()), user, "email_changed", now)
+    async with database.transaction() as session:
+        for ticket in tickets:
+            await sessions.add_ticket(session, ticket)
+        await notifications.add_notifications(session, [revoked, shown], CREATED)
+        for each in await notifications.unpublished(session, 10):
+            await notifications.mark_published(session, [each.number], CREATED)
+        await notifications.add_notifications(session, [waiting], CREATED)
+        await keys.remember(session, user, "key", str(uuid.uuid4()), b"hash", CREATED)
+        await keys.remember_registration(session, b"scope", user, b"hash", CREATED)
+
+    async def left() -> tuple[list[bool], int, bool, bool]:
+        async with database.transaction() as session:
+            logins = [await sessions.lock_family(session, each) is not None for each in (lasting, short)]
+            ends, _ = await notifications.revocations(session, CREATED, 0, 10)
+            made = await keys.made_before(session, user, "key"), await keys.registered_before(session, b"scope")
+            return logins, len(ends), made[0] is not None, made[1] is not None
+
+    await tidy(database, now + ENDED)
+    assert await left() == ([True, True], 2, True, True)
+    await tidy(database, now + ENDED + timedelta(seconds=1))
+    assert await left() == ([True, False], 1, True, True)
+    await tidy(database, now + KEYS + timedelta(seconds=1))
+    assert await left() == ([True, False], 1, False, False)
+    async with database.transaction() as session:
+        assert [await sessions.take_ticket(session, each.hash) for each in tickets] == [None, tickets[1]]
+        assert len((await notifications.notifications_of(session, user, unread_only=False, after=0, limit=9))[0]) == 1
 
 
 # -- rules, as users see them --------------------------------------------------------------------------------------
@@ -106,12 +232,12 @@ async def test_an_idempotency_key_is_claimed_once(database: Database) -> None:
     ada, bob = await add_user(database), await add_user(database, "bob")
     one, two = str(uuid.uuid4()), str(uuid.uuid4())
     async with database.transaction() as session:
-        assert await alerts.remember(session, ada, "key", one, b"hash", CREATED)
-        assert await alerts.remember(session, bob, "key", two, b"hash", CREATED)
+        assert await keys.remember(session, ada, "key", one, b"hash", CREATED)
+        assert await keys.remember(session, bob, "key", two, b"hash", CREATED)
     async with database.transaction() as session:
-        assert not await alerts.remember(session, ada, "key", two, b"other", CREATED)
-        assert await alerts.made_before(session, ada, "key") == (one, b"hash")
-        assert await alerts.made_before(session, ada, "other") is None
+        assert not await keys.remember(session, ada, "key", two, b"other", CREATED)
+        assert await keys.made_before(session, ada, "key") == (one, b"hash")
+        assert await keys.made_before(session, ada, "other") is None
 
 
 # -- rules, as the owner of their symbol sees them -----------------------------------------------------------------

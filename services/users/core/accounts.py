@@ -21,6 +21,11 @@ def same_email(email: str) -> str:
     return unicodedata.normalize("NFKC", email.strip()).lower()
 
 
+def same_name(name: str) -> str:
+    """The form in which names are kept: trimmed, characters composed."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def same_password(password: str) -> str:
     """The form in which passwords are hashed: two keyboards may write one character in different ways."""
     return unicodedata.normalize("NFKC", password)
@@ -28,8 +33,7 @@ def same_password(password: str) -> str:
 
 def new_account(name: str, email: str, password: str) -> tuple[str, str, str]:
     """(name, email, password) in the form to keep. Raises InvalidInput that names every field that is wrong."""
-    name = unicodedata.normalize("NFC", name.strip())
-    email, password = same_email(email), same_password(password)
+    name, email, password = same_name(name), same_email(email), same_password(password)
     wrong = {"name": wrong_name(name), "email": wrong_email(email)}
     wrong["password"] = wrong_password(password, (name, email, email.partition("@")[0]))
     errors = tuple(FieldError(loc, msg) for loc, msg in wrong.items() if msg is not None)
@@ -74,6 +78,11 @@ def wrong_password(password: str, about: Iterable[str] = ()) -> str | None:
     if is_weak(password, about):
         return "is too easy to guess"
     return None
+
+
+def readable(password: str) -> bool:
+    """Could it be anybody's password? Anything else is not worth hashing."""
+    return len(password) <= MOST_PASSWORD and "\0" not in password
 
 
 def _plain(text: str, special: str) -> bool:

@@ -1,10 +1,11 @@
 """What a notification says, and the events that carry it."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 from uuid import UUID, uuid5
 
-from services.shared.events import AccountUpdated, AlertTriggered, seconds
+from services.shared.events import AccountUpdated, AlertTriggered, SessionRevoked, rfc3339, seconds
 from services.users.core.journal import Firing, Rescaled
 
 _NAMES: Final = UUID("8f0e9f0c-6a53-5d0e-9c5b-6c1d2a7b4e31")
@@ -63,4 +64,16 @@ def rescaled(change: Rescaled) -> AccountUpdated:
         event="alert_rescaled",
         timestamp=seconds(change.time),
         user_id=change.user_id,
+    )
+
+
+def account_updated(notice_id: str, user_id: str, event: str, now: datetime) -> AccountUpdated:
+    """The notification that a person has changed something about their account. event: a word of the contract."""
+    return AccountUpdated(id=notice_id, event=event, timestamp=seconds(rfc3339(now)), user_id=user_id)
+
+
+def session_revoked(notice_id: str, user_id: str, session_id: str, version: int, now: datetime) -> SessionRevoked:
+    """What the gateways are told; session_id: empty = every login with tokens of a version below `version`."""
+    return SessionRevoked(
+        id=notice_id, user_id=user_id, session_id=session_id, version=version, timestamp=seconds(rfc3339(now))
     )

@@ -1,10 +1,12 @@
 """What stands in the database, by topic. Every function works in its caller's session and commits nothing."""
 
+import re
 from typing import Final
 from uuid import UUID
 
 from services.shared.errors import FieldError, InvalidInput
 
+_TIME: Final = re.compile(r"[0-9TZ:.-]{27}")
 _MOST_NUMBER: Final = 2**63 - 1
 MOST_PARAMETERS: Final = 5_000
 """Values of one IN list: below what either database takes in a statement."""
@@ -24,9 +26,17 @@ def after_number(page_token: str) -> int:
         return 0
     if page_token.isascii() and page_token.isdigit() and len(page_token) < 20 and int(page_token) <= _MOST_NUMBER:
         return int(page_token)
-    raise InvalidInput(
-        "page_token: not one of ours", code="bad_page_token", errors=(FieldError("page_token", "not one of ours"),)
-    )
+    raise _bad_page_token()
+
+
+def after_pair(page_token: str) -> tuple[str, str] | None:
+    """The (time, id) behind which a page begins, None for the first one. Raises InvalidInput."""
+    if not page_token:
+        return None
+    time, _, row_id = page_token.partition(" ")
+    if _TIME.fullmatch(time) and is_id(row_id):
+        return time, row_id
+    raise _bad_page_token()
 
 
 def page_size(limit: int) -> int:
@@ -34,3 +44,8 @@ def page_size(limit: int) -> int:
     if not 0 <= limit <= 1000:
         raise InvalidInput("limit: must be 1 to 1000", errors=(FieldError("limit", "must be 1 to 1000"),))
     return limit or 100
+
+
+def _bad_page_token() -> InvalidInput:
+    error = FieldError("page_token", "not one of ours")
+    return InvalidInput(f"{error.loc}: {error.msg}", code="bad_page_token", errors=(error,))

@@ -1,17 +1,24 @@
-"""Accounts and sessions."""
+"""Accounts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import upsert
-from services.users.tables import AccountRow, SessionRow, table_of
+from services.users.tables import AccountRow, table_of
+
+_accounts: Final = table_of(AccountRow)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """email: in the form of `core.accounts.same_email`; preferences: a JSON object; created_at: RFC 3339."""
+    """email: in the form of `core.accounts.same_email`; preferences: a JSON object; role: user, operator.
+
+    created_at: RFC 3339.
+    """
 
     id: str
     name: str
@@ -20,22 +27,12 @@ class Account:
     token_version: int
     preferences: str
     created_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One login; `refresh_hash` is of its newest refresh token. Times are RFC 3339."""
-
-    id: str
-    user_id: str
-    refresh_hash: bytes
-    created_at: str
-    expires_at: str
+    role: str = "user"
 
 
 async def add_account(session: AsyncSession, account: Account) -> bool:
     """False where the address is taken; nothing is changed then."""
-    statement = upsert(session, table_of(AccountRow)).values(
+    statement = upsert(session, _accounts).values(
         id=account.id,
         name=account.name,
         email=account.email,
@@ -43,6 +40,7 @@ async def add_account(session: AsyncSession, account: Account) -> bool:
         token_version=account.token_version,
         preferences=account.preferences,
         created_at=account.created_at,
+        role=account.role,
     )
     added = await session.execute(statement.on_conflict_do_nothing(index_elements=["email"]).returning(AccountRow.id))
     return added.first() is not None
@@ -56,44 +54,22 @@ async def account_by_id(session: AsyncSession, user_id: str) -> Account | None:
     return _account(await session.get(AccountRow, user_id))
 
 
-async def lock_account(session: AsyncSession, user_id: str) -> bool:
-    """Holds the account until the transaction ends, so that two of its user's requests count alike. False: unknown."""
-    found = await session.scalar(select(AccountRow.id).where(AccountRow.id == user_id).with_for_update())
-    return found is not None
+async def lock_account(session: AsyncSession, user_id: str) -> Account | None:
+    """Holds the account until the transaction ends, so that two of its user's requests count alike."""
+    return _account(await session.scalar(select(AccountRow).where(AccountRow.id == user_id).with_for_update()))
 
 
-async def add_session(session: AsyncSession, login: Session) -> None:
-    session.add(
-        SessionRow(
-            id=login.id,
-            user_id=login.user_id,
-            refresh_hash=login.refresh_hash,
-            created_at=login.created_at,
-            last_used_at=login.created_at,
-            expires_at=login.expires_at,
-            revoked_at=None,
-        )
-    )
-
-
-async def is_current(session: AsyncSession, user_id: str, session_id: str, token_version: int) -> bool:
-    """Has neither the account's token version moved on nor the session been revoked?"""
-    found = await session.scalar(
-        select(AccountRow.id)
-        .join(SessionRow, SessionRow.user_id == AccountRow.id)
-        .where(
-            AccountRow.id == user_id,
-            AccountRow.token_version == token_version,
-            SessionRow.id == session_id,
-            SessionRow.revoked_at.is_(None),
-        )
-    )
-    return found is not None
+async def change_account(session: AsyncSession, user_id: str, changes: Mapping[str, str]) -> Account:
+    """Sets columns. Raises sqlalchemy's IntegrityError where the new address is taken."""
+    statement = update(_accounts).where(_accounts.c.id == user_id).values(**changes).returning(_accounts)
+    return _seen((await session.execute(statement)).one())
 
 
 def _account(row: AccountRow | None) -> Account | None:
-    if row is None:
-        return None
+    return None if row is None else _seen(row)
+
+
+def _seen(row: Any) -> Account:
     return Account(
         id=row.id,
         name=row.name,
@@ -102,4 +78,5 @@ def _account(row: AccountRow | None) -> Account | None:
         token_version=row.token_version,
         preferences=row.preferences,
         created_at=row.created_at,
+        role=row.role,
     )

@@ -12,7 +12,7 @@ from services.shared.database import upsert
 from services.users.core.conditions import KINDS, Condition
 from services.users.core.drafts import AskedCondition, Draft
 from services.users.core.rules import Rule, RuleState, Trigger
-from services.users.tables import AlertRow, IdempotencyRow, WatchedSymbolRow, table_of
+from services.users.tables import AlertRow, WatchedSymbolRow, table_of
 
 _decode_conditions = msgspec.json.Decoder(list[AskedCondition]).decode
 _decode_channels = msgspec.json.Decoder(list[str]).decode
@@ -93,23 +93,6 @@ async def delete_alert(session: AsyncSession, user_id: str, alert_id: str) -> bo
         .returning(AlertRow.id)
     )
     return (await session.execute(statement)).first() is not None
-
-
-async def made_before(session: AsyncSession, user_id: str, key: str) -> tuple[str, bytes] | None:
-    """What this idempotency key has made: (id, hash of the body)."""
-    row = await session.get(IdempotencyRow, (user_id, key))
-    return None if row is None else (row.made_id, row.body_hash)
-
-
-async def remember(
-    session: AsyncSession, user_id: str, key: str, made_id: str, body_hash: bytes, created_at: str
-) -> bool:
-    """Claims an idempotency key. False where it is taken, by a transaction that has been committed."""
-    statement = upsert(session, table_of(IdempotencyRow)).values(
-        user_id=user_id, key=key, made_id=made_id, body_hash=body_hash, created_at=created_at
-    )
-    claimed = await session.execute(statement.on_conflict_do_nothing().returning(IdempotencyRow.key))
-    return claimed.first() is not None
 
 
 def _seen(row: AlertRow) -> StoredAlert:

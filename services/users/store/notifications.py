@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy import ColumnElement, delete, literal_column, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import upsert
-from services.shared.events import AlertTriggered, Notification, encode
+from services.shared.events import AlertTriggered, Notification, SessionRevoked, encode
 from services.users.core.journal import Firing
 from services.users.tables import FiringRow, NotificationRow, table_of
 
 _rows: Final = table_of(NotificationRow)
+_HIDDEN: Final[ColumnElement[bool]] = literal_column("NOT shown")  # word for word as in the partial index
 _IN_ORDER: Final = text("SELECT pg_advisory_xact_lock(hashtext('tickroom notifications are numbered'))")
 _ONE_RELAY: Final = text("SELECT pg_try_advisory_xact_lock(hashtext('tickroom notifications are published'))")
 
@@ -67,7 +68,14 @@ async def add_notifications(session: AsyncSession, told: Sequence[Notification],
     if session.get_bind().dialect.name == "postgresql":
         await session.execute(_IN_ORDER)
     values = [
-        {"id": each.id, "user_id": each.user_id, "event": encode(each), "created_at": created_at} for each in told
+        {
+            "id": each.id,
+            "user_id": each.user_id,
+            "event": encode(each),
+            "created_at": created_at,
+            "shown": not isinstance(each, SessionRevoked),
+        }
+        for each in told
     ]
     await session.execute(upsert(session, _rows).on_conflict_do_nothing(index_elements=["id"]), values)
 
@@ -77,7 +85,7 @@ async def notifications_of(
 ) -> tuple[list[StoredNotification], int | None]:
     """A page, oldest first, and the number behind which the next one begins (None at the end)."""
     statement = select(_rows.c.number, _rows.c.id, _rows.c.event, _rows.c.read_at).where(
-        _rows.c.user_id == user_id, _rows.c.number > after
+        _rows.c.user_id == user_id, _rows.c.number > after, _rows.c.shown
     )
     if unread_only:
         statement = statement.where(_rows.c.read_at.is_(None))
@@ -94,11 +102,28 @@ async def mark_read(session: AsyncSession, user_id: str, ids: Sequence[str], up_
         named |= _rows.c.number <= last
     statement = (
         update(_rows)
-        .where(_rows.c.user_id == user_id, _rows.c.read_at.is_(None), named)
+        .where(_rows.c.user_id == user_id, _rows.c.read_at.is_(None), _rows.c.shown, named)
         .values(read_at=read_at)
         .returning(_rows.c.number)
     )
     return len((await session.execute(statement)).all())
+
+
+async def revocations(session: AsyncSession, since: str, after: int, limit: int) -> tuple[list[bytes], int | None]:
+    """A page of the ends of logins (events) since then, oldest first, and the number behind which the next begins."""
+    statement = (
+        select(_rows.c.number, _rows.c.event)
+        .where(_HIDDEN, _rows.c.created_at >= since, _rows.c.number > after)
+        .order_by(_rows.c.number)
+        .limit(limit + 1)
+    )
+    rows = (await session.execute(statement)).all()
+    return [row.event for row in rows[:limit]], rows[limit - 1].number if len(rows) > limit else None
+
+
+async def forget_revocations(session: AsyncSession, before: str) -> None:
+    """Deletes those older than that which every gateway was told of."""
+    await session.execute(delete(_rows).where(_HIDDEN, _rows.c.created_at < before, _rows.c.published_at.is_not(None)))
 
 
 async def claim_relay(session: AsyncSession) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.shared.errors import Unauthenticated
-from services.users.tokens import AUDIENCE, ISSUER, Tokens, new_refresh_token, refresh_hash
+from services.users.tokens import AUDIENCE, ISSUER, Tokens, new_refresh_token, refresh_hash, stored_hash
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 OLD, NEW = "o" * 32, "n" * 32
@@ -17,14 +17,14 @@ OLD, NEW = "o" * 32, "n" * 32
 
 def test_a_token_says_whose_it_is() -> None:
     tokens = Tokens(NEW, None, 900)
-    claims = tokens.verify(tokens.sign("user", "session", 3, NOW), NOW + timedelta(seconds=899))
-    assert (claims.user_id, claims.session_id, claims.version) == ("user", "session", 3)
+    claims = tokens.verify(tokens.sign("user", "session", 3, "operator", NOW), NOW + timedelta(seconds=899))
+    assert (claims.user_id, claims.session_id, claims.version, claims.role) == ("user", "session", 3, "operator")
     assert claims.expires_at == NOW + timedelta(seconds=900)
 
 
 def test_the_public_key_is_enough_to_verify() -> None:
     tokens = Tokens(NEW, None, 10**9)
-    token = tokens.sign("user", "session", 1, datetime.now(UTC))
+    token = tokens.sign("user", "session", 1, "user", datetime.now(UTC))
     raw = tokens.public_keys()[jwt.get_unverified_header(token)["kid"]]
     key = Ed25519PublicKey.from_public_bytes(raw)
     claims = jwt.decode(token, key, algorithms=["EdDSA"], issuer=ISSUER, audience=AUDIENCE)
@@ -34,9 +34,9 @@ def test_the_public_key_is_enough_to_verify() -> None:
 
 def test_after_a_rotation_old_tokens_are_accepted_and_new_ones_signed_anew() -> None:
     before, after = Tokens(OLD, None, 900), Tokens(NEW, OLD, 900)
-    assert after.verify(before.sign("user", "session", 1, NOW), NOW).user_id == "user"
+    assert after.verify(before.sign("user", "session", 1, "user", NOW), NOW).user_id == "user"
     with pytest.raises(Unauthenticated):
-        before.verify(after.sign("user", "session", 1, NOW), NOW)
+        before.verify(after.sign("user", "session", 1, "user", NOW), NOW)
     assert len(after.public_keys()) == 2
 
 
@@ -48,7 +48,7 @@ def test_the_key_depends_on_the_secret_alone() -> None:
 def test_an_expired_token_says_so() -> None:
     tokens = Tokens(NEW, None, 900)
     with pytest.raises(Unauthenticated) as caught:
-        tokens.verify(tokens.sign("user", "session", 1, NOW), NOW + timedelta(seconds=900))
+        tokens.verify(tokens.sign("user", "session", 1, "user", NOW), NOW + timedelta(seconds=900))
     assert caught.value.code == "token_expired"
 
 
@@ -58,10 +58,10 @@ def _part(value: object) -> str:
 
 def test_forgeries() -> None:
     tokens = Tokens(NEW, None, 900)
-    good = tokens.sign("user", "session", 1, NOW)
+    good = tokens.sign("user", "session", 1, "user", NOW)
     header, payload, signature = good.split(".")
     kid = jwt.get_unverified_header(good)["kid"]
-    stranger = Tokens(OLD, None, 900).sign("user", "session", 1, NOW).split(".")
+    stranger = Tokens(OLD, None, 900).sign("user", "session", 1, "user", NOW).split(".")
     public = next(iter(tokens.public_keys().values()))
     forged = [
         "", "x", "a.b.c", "." * 5, "x" * 5000,
@@ -79,9 +79,20 @@ def test_forgeries() -> None:
 
 
 def test_a_refresh_token_names_its_login_and_is_stored_as_a_hash() -> None:
-    token, stored = new_refresh_token("session")
+    token = new_refresh_token("session")
     session_id, _, secret = token.partition(".")
     assert session_id == "session"
-    assert refresh_hash(secret) == stored
-    assert secret.encode() not in stored
-    assert new_refresh_token("session")[0] != token
+    assert refresh_hash(token) == stored_hash(secret)
+    assert secret.encode() not in refresh_hash(token)
+    assert new_refresh_token("session") != token
+
+
+def test_what_follows_on_a_refresh_token_is_always_the_same_and_known_by_the_secret_alone() -> None:
+    token = new_refresh_token("session")
+    (following,) = Tokens(NEW, None, 900).successors(token)
+    assert following.startswith("session.")
+    assert len(following) == len(token)
+    assert Tokens(NEW, None, 1).successors(token) == [following]
+    assert Tokens(NEW, None, 900).successors(new_refresh_token("session")) != [following]
+    assert Tokens(NEW, OLD, 900).successors(token) == [following, *Tokens(OLD, None, 900).successors(token)]
+    assert Tokens(OLD, None, 900).successors(token) != [following]
