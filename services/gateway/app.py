@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
 
 from aiokafka.errors import KafkaError
 from starlette.types import ASGIApp
@@ -12,15 +15,22 @@ from starlette.types import ASGIApp
 from services.gateway.backends import LatestEvent
 from services.gateway.clients import GrpcPrediction, GrpcStockData, GrpcUsers
 from services.gateway.config import Settings
+from services.gateway.conversation import Reception
 from services.gateway.core.hall import Hall
+from services.gateway.crowd import Crowd
+from services.gateway.drain import Drain
 from services.gateway.fanout import Fanout, Remembered
+from services.gateway.handshake import Handshake
 from services.gateway.http.admission import Admission
 from services.gateway.http.health import Check
 from services.gateway.http.rest import Desk, application, rest_routes
+from services.gateway.revocations import Revocations
 from services.gateway.server import HttpServer
+from services.gateway.sessions import OpenSessions
 from services.gateway.sockets import Door, websocket_routes
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
+from services.shared.cache import open_cache
 from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
 from services.shared.process import until
@@ -30,6 +40,9 @@ _log = logging.getLogger("tickroom.gateway")
 
 
 _WAIT_FOR_ROOMS_S = 5.0
+_SWEEP_EVERY_S = 2.5
+_READ_BACK = 4
+"""Records that are read back of each partition for each one kept of a symbol: a partition has several symbols."""
 
 
 class Gateway:
@@ -40,6 +53,7 @@ class Gateway:
         self.url = ""
         self._settings = settings
         self._kafka = kafka
+        self._drain = Drain(settings.drain_s)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serves until `stop`: first the sockets close, then the reader ends, then the channels. Raises StartFailed."""
@@ -54,16 +68,26 @@ class Gateway:
             server = HttpServer(
                 app, host=settings.host, port=settings.port, max_message_bytes=settings.max_message_bytes
             )
-            telling = asyncio.create_task(self._tell(server))
+            shown_out = asyncio.Event()
+            helpers = [
+                asyncio.create_task(self._tell(server)),
+                asyncio.create_task(self._show_out(stop, shown_out)),
+            ]
             try:
-                await server.run(stop)
+                await server.run(shown_out)
             finally:
-                telling.cancel()
+                for helper in helpers:
+                    helper.cancel()
 
     async def _tell(self, server: HttpServer) -> None:
         await server.started.wait()
         self.url = server.url
         self.started.set()
+
+    async def _show_out(self, stop: asyncio.Event, shown_out: asyncio.Event) -> None:
+        await stop.wait()
+        await self._drain.empty()
+        shown_out.set()
 
     async def _furnish(self, house: AsyncExitStack) -> tuple[ASGIApp, Sequence[Check]]:
         """Opens what the door needs, and says how to ask the rooms behind; none of them has to be there yet."""
@@ -76,15 +100,37 @@ class Gateway:
         users = GrpcUsers(settings.users_address, token)
         house.push_async_callback(users.close)
 
-        hall = Hall()
-        fanout = Fanout(kafka, hall, prices=_events(stock_data.latest), signals=_events(prediction.latest_signals))
+        hall = Hall(
+            monotonic=time.monotonic,
+            now=lambda: datetime.now(UTC),
+            entries=settings.ring_entries,
+            keep_s=settings.ring_seconds,
+            stale_after_s=settings.stale_after_s,
+        )
+        revocations = Revocations()
+        fanout = Fanout(
+            kafka,
+            hall,
+            prices=_events(stock_data.latest),
+            signals=_events(prediction.latest_signals),
+            read_back=_READ_BACK * settings.ring_entries,
+            revoked=revocations.note,
+        )
         house.push_async_callback(fanout.stop)
         try:
             await fanout.start()
         except KafkaError as error:
             raise StartFailed(f"KAFKA_BOOTSTRAP_SERVERS: can't read from {kafka.bootstrap}: {error}") from None
 
-        symbols, verifier, admission = Symbols(stock_data), Verifier(users), Admission(settings)
+        cache = await open_cache(settings)
+        house.push_async_callback(cache.close)
+        crowd = Crowd(settings, cache, draining=self._drain.check)
+        sessions = OpenSessions(users, revocations)
+        for work in (revocations.load(users), sessions.run(), crowd.run(), _sweep(hall)):
+            _keep(house, work)
+
+        symbols, verifier = Symbols(stock_data), Verifier(users, revocations=revocations)
+        admission = Admission(settings)
         desk = Desk(
             settings=settings,
             admission=admission,
@@ -100,9 +146,29 @@ class Gateway:
                 "users": users.healthy,
             },
         )
-        door = Door(settings=settings, hall=hall, symbols=symbols, verifier=verifier, users=users)
+        handshake = Handshake(settings, admission, verifier, users, crowd.knock)
+        reception = Reception(settings, handshake, verifier, crowd, sessions, self._drain)
+        door = Door(settings=settings, hall=hall, symbols=symbols, users=users, reception=reception)
         rooms = (stock_data.healthy, prediction.healthy, users.healthy)
-        return application([*rest_routes(desk), *websocket_routes(door)], admission), rooms
+        app = application([*rest_routes(desk), *websocket_routes(door)], admission)
+        return self._drain.around(app), rooms
+
+
+def _keep(house: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Runs `work` until the house closes."""
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    house.push_async_callback(end)
+
+
+async def _sweep(hall: Hall) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_EVERY_S)
+        hall.sweep()
 
 
 async def _answering(rooms: Sequence[Check], within_s: float) -> None:

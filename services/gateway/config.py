@@ -61,7 +61,7 @@ class Settings(SharedSettings):
     ring_entries: int = Field(300, ge=0, le=10_000, description="records kept of each symbol, for clients that resume")
     ring_seconds: int = Field(300, ge=1, le=86_400, description="and for how long at most")
     stale_after_s: int = Field(
-        900, ge=1, le=604_800, description="seconds of open market without a trade after which a price is shown as stale"
+        900, ge=1, le=604_800, description="seconds of open market without a trade until a price is shown as stale"
     )
 
     @property

@@ -1,13 +1,14 @@
 """Reads everything that is new on Kafka and hands it to the hall: one reader of three topics, without a group.
 
-It starts at the current end. What was before that comes from the rooms that remember it: the last prices and signals,
-asked for after the reading position is fixed, so that nothing falls between the answer and the first record read.
+It starts at the current end. Before that it reads back what every symbol's tape needs, so that a client can resume at
+a gateway that has just started. What is older comes from the rooms that remember it: the last prices and signals, asked
+for after the reading position is fixed, so that nothing falls between the answer and the first record read.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition as Assigned
@@ -17,6 +18,7 @@ from prometheus_client import Counter
 
 from services.gateway.core.hall import Hall
 from services.shared.errors import TickroomError
+from services.shared.events import SessionRevoked
 from services.shared.kafka import Kafka
 from services.shared.topics import NOTIFICATIONS, SIGNALS, TICKS
 
@@ -37,20 +39,38 @@ Remembered = Callable[[], Awaitable[Sequence[bytes]]]
 
 
 class Fanout:
-    """The gateway's reader. prices and signals: ask the rooms that remember."""
+    """The gateway's reader. prices and signals: ask the rooms that remember. read_back: records of each partition.
 
-    def __init__(self, kafka: Kafka, hall: Hall, *, prices: Remembered, signals: Remembered) -> None:
+    revoked: is told at once whose sessions have ended.
+    """
+
+    def __init__(
+        self,
+        kafka: Kafka,
+        hall: Hall,
+        *,
+        prices: Remembered,
+        signals: Remembered,
+        read_back: int = 1200,
+        revoked: Callable[[SessionRevoked], None] = lambda _revoked: None,
+    ) -> None:
         self.loaded = asyncio.Event()
         """Set once prices and signals from before the start are known."""
         self._kafka = kafka
         self._hall = hall
         self._remembered = {"prices": prices, "signals": signals}
+        self._read_back = read_back
+        self._revoked = revoked
+        self._filled = asyncio.Event()
         self._broker: KafkaBroker | None = None
         self._loading: asyncio.Task[None] | None = None
         self._complained_at = float("-inf")
 
     async def start(self) -> None:
-        """Returns when the reading position is fixed: whatever is published from then on arrives. Raises KafkaError."""
+        """Returns when the reading position is fixed: whatever is published from then on arrives. Raises KafkaError.
+
+        By then the tapes are read back, and what is new waits no longer.
+        """
         self._broker = broker = self._kafka.broker("gateway")
         partitions = [(topic.name, number) for topic in _TOPICS for number in range(self._kafka.partitions(topic))]
         subscriber = broker.subscriber(
@@ -61,7 +81,10 @@ class Fanout:
         subscriber(self._take)
         await broker.start()
         assert subscriber.consumer is not None
-        await asyncio.gather(*(subscriber.consumer.position(Assigned(*partition)) for partition in partitions))
+        positions = await asyncio.gather(
+            *(subscriber.consumer.position(Assigned(*partition)) for partition in partitions)
+        )
+        await self._fill(dict(zip(partitions, positions, strict=True)))
         self._loading = asyncio.create_task(self._load(), name="last prices and signals")
 
     async def stop(self) -> None:
@@ -72,8 +95,20 @@ class Fanout:
         if self._broker is not None:
             await self._broker.stop()
 
+    async def _fill(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Reads the tapes back, while what is new waits."""
+        for topic in (TICKS, SIGNALS):
+            ends = {number: end for (name, number), end in positions.items() if name == topic.name}
+            async for values in self._kafka.tail(topic, ends, self._read_back):
+                self._hall.deliver(values)
+        self._filled.set()
+
     async def _take(self, values: Any) -> None:
+        if not self._filled.is_set():
+            await self._filled.wait()
         delivered = self._hall.deliver(values)
+        for each in delivered.revoked:
+            self._revoked(each)
         _UPDATES.inc(delivered.updates)
         _FRAMES.inc(delivered.frames)
         _NOTICES.inc(delivered.notices)

@@ -1,7 +1,4 @@
-"""The WebSocket side of the front door, put together.
-
-Everybody here speaks the plain profile. Host and Origin were checked before (http/admission.py).
-"""
+"""The WebSocket side of the front door, put together. Host and Origin were checked before (http/admission.py)."""
 
 from dataclasses import dataclass
 
@@ -9,9 +6,9 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from services.gateway.config import Settings
-from services.gateway.conversation import turn_away
+from services.gateway.conversation import Reception, turn_away
 from services.gateway.core.hall import Hall
-from services.gateway.market_rooms import Directory, MarketRooms, Verifies
+from services.gateway.market_rooms import Directory, MarketRooms
 from services.gateway.user_rooms import Mailbox, UserRooms
 from services.shared.errors import NotFound
 
@@ -23,14 +20,14 @@ class Door:
     settings: Settings
     hall: Hall
     symbols: Directory
-    verifier: Verifies
     users: Mailbox
+    reception: Reception
 
 
 def websocket_routes(door: Door) -> list[BaseRoute]:
     """Every WebSocket path; the last route answers for those that lead nowhere. Put them before a mount at `/`."""
-    market = MarketRooms(door.settings, door.hall, door.symbols, door.verifier)
-    users = UserRooms(door.settings, door.hall, door.verifier, door.users)
+    market = MarketRooms(door.settings, door.hall, door.symbols, door.reception)
+    users = UserRooms(door.hall, door.users, door.reception)
     return [
         WebSocketRoute("/websocket/stock/{symbol}", market.stock),
         WebSocketRoute("/websocket/stocks/all", market.everything),

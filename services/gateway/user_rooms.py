@@ -3,22 +3,21 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from starlette.websockets import WebSocket
 
 from services.gateway.backends import NotificationPage, StoredNotification
-from services.gateway.config import Settings
-from services.gateway.conversation import first_of, listen, turn_away
-from services.gateway.core.hall import Hall
+from services.gateway.conversation import Conversation, Reception, first_of, wrong
+from services.gateway.core.hall import PING_AFTER_S, Hall
 from services.gateway.core.inbox import Inbox
-from services.gateway.core.speech import Ack, Said, answer
+from services.gateway.core.speech import PING, Ack, Acked, Auth, Said, spoken
 from services.gateway.core.wire import Malformed, Notice, read_notice
-from services.gateway.http.callers import bearer
-from services.gateway.market_rooms import CONNECTIONS, Verifies
+from services.gateway.handshake import Visitor
+from services.gateway.market_rooms import CONNECTIONS
 from services.gateway.tokens import Caller
-from services.shared.errors import Denied, TickroomError, Unauthenticated
+from services.shared.errors import Denied, TickroomError
 
 _log = logging.getLogger("tickroom.gateway.sockets")
 
@@ -36,86 +35,113 @@ class Mailbox(Protocol):
     async def ack_notifications(self, user_id: str, ids: Sequence[str], up_to: str = "") -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
 class UserRooms:
     """`/websocket/user/{user_id}/notifications`."""
 
-    def __init__(self, settings: Settings, hall: Hall, verifier: Verifies, users: Mailbox) -> None:
-        self._settings = settings
-        self._hall = hall
-        self._verifier = verifier
-        self._users = users
+    hall: Hall
+    users: Mailbox
+    reception: Reception
 
     async def notifications(self, websocket: WebSocket) -> None:
-        try:
-            caller = await self._check(websocket)
-        except TickroomError as error:
-            await turn_away(websocket, error)
-            return
-        await websocket.accept()
+        user_id: str = websocket.path_params["user_id"]
+
+        async def find(visitor: Visitor) -> str:
+            _demand_own_room(visitor.caller, user_id)
+            return user_id
+
+        await self.reception.receive(websocket, private=True, find=find, talk=self._talk)
+
+    async def _talk(self, conversation: Conversation, user_id: str) -> None:
+        visit = _Visit(self.hall, self.users, conversation, user_id)
         with CONNECTIONS.labels("user").track_inprogress():
-            await self._serve(websocket, caller.user_id)
+            await visit.run()
 
-    async def _check(self, websocket: WebSocket) -> Caller:
-        token = bearer(websocket.headers)
-        if token is None:
-            raise Unauthenticated("this room needs a token: Authorization: Bearer ...", code="token_missing")
-        caller = await self._verifier.verify(token)
-        if caller.user_id != websocket.path_params["user_id"]:
-            raise Denied("this is the room of another user, or of nobody")
-        return caller
 
-    async def _serve(self, websocket: WebSocket, user_id: str) -> None:
-        waiting = asyncio.Event()
-        inbox = Inbox(waiting.set)
+class _Visit:
+    """One connection in its user's room."""
 
-        async def hear(said: Said) -> None:
-            await self._hear(websocket, user_id, said)
+    def __init__(self, hall: Hall, users: Mailbox, conversation: Conversation, user_id: str) -> None:
+        self._hall = hall
+        self._users = users
+        self._conversation = conversation
+        self._user_id = user_id
+        self._waiting = asyncio.Event()
+        self._known = asyncio.Event()
+        self._inbox = Inbox(self._waiting.set)
 
-        self._hall.listen(user_id, inbox)
+    async def run(self) -> None:
+        if not self._conversation.owes_token:
+            self._known.set()
         try:
-            await first_of(
-                self._talk(websocket, user_id, inbox, waiting),
-                listen(websocket, self._settings.max_messages_per_second, hear),
-            )
+            await first_of(self._tell(), self._conversation.listen(self._hear, self._say))
         finally:
-            self._hall.unlisten(user_id, inbox)
+            self._hall.unlisten(self._user_id, self._inbox)
 
-    async def _talk(self, websocket: WebSocket, user_id: str, inbox: Inbox, waiting: asyncio.Event) -> None:
+    async def _tell(self) -> None:
+        await self._known.wait()
+        self._hall.listen(self._user_id, self._inbox)
+        await self._conversation.check()
         while True:
-            while (notice := inbox.next()) is not None:
-                await websocket.send_text(notice.text.decode())
-            if inbox.behind:
-                await self._catch_up(websocket, user_id, inbox)
+            while (notice := self._inbox.next()) is not None:
+                await self._say(notice.text)
+            if self._inbox.behind:
+                await self._catch_up()
             else:
-                await waiting.wait()
-                waiting.clear()
+                await self._wait()
 
-    async def _catch_up(self, websocket: WebSocket, user_id: str, inbox: Inbox) -> None:
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(PING_AFTER_S if self._conversation.visitor.extended else None):
+                await self._waiting.wait()
+        except TimeoutError:
+            await self._say(PING)
+        self._waiting.clear()
+
+    async def _catch_up(self) -> None:
         """Sends what is stored and unread, page by page at the reader's pace."""
-        inbox.behind = False  # before the first page is asked for: what is pushed from here on is kept, or found later
+        self._inbox.behind = False  # before the first page: what is pushed from here on is kept, or found later
         token = ""
         try:
             while True:
-                page = await self._users.notifications(user_id, unread_only=True, limit=_PAGE, page_token=token)
-                for notice in inbox.page(_readable(page.notifications)):
-                    await websocket.send_text(notice.text.decode())
+                page = await self._users.notifications(self._user_id, unread_only=True, limit=_PAGE, page_token=token)
+                for notice in self._inbox.page(_readable(page.notifications)):
+                    await self._say(notice.text)
                 token = page.next_page_token
                 if not token:
                     return
         except TickroomError as error:
             _log.warning("unread notifications are not to be had now: %s", error.detail)
-            inbox.behind = True
+            self._inbox.behind = True
             await asyncio.sleep(_ASK_AGAIN_S)
 
-    async def _hear(self, websocket: WebSocket, user_id: str, said: Said) -> None:
-        if isinstance(said, Ack):
-            with suppress(TickroomError):  # not marked, so not answered: the client says it again
-                await self._users.ack_notifications(user_id, said.notification_ids, said.up_to)
-                await websocket.send_text(answer("acked", said))
-        elif (await self._verifier.verify(said.token)).user_id == user_id:
-            await websocket.send_text(answer("authenticated", said))
+    async def _hear(self, said: Said) -> None:
+        match said:
+            case Ack():
+                await self._ack(said)
+            case Auth():
+                _demand_own_room(self._conversation.caller, self._user_id)
+                self._known.set()
+            case _:
+                await self._say(spoken(wrong(said, "not_here", "this room has notifications only")))
+
+    async def _ack(self, said: Ack) -> None:
+        try:
+            await self._users.ack_notifications(self._user_id, said.notification_ids, said.up_to)
+        except TickroomError as error:  # not marked: the client says it again
+            if self._conversation.visitor.extended:
+                await self._say(spoken(wrong(said, error.code, error.detail, retryable=error.retryable)))
         else:
-            raise Denied("this is the token of another user")
+            await self._say(spoken(Acked(id=said.id)))
+
+    async def _say(self, text: bytes) -> None:
+        await self._conversation.websocket.send_text(text.decode())
+
+
+def _demand_own_room(caller: Caller | None, user_id: str) -> None:
+    """Somebody who is not known yet is asked for a token first."""
+    if caller is not None and caller.user_id != user_id:
+        raise Denied("this is the room of another user, or of nobody")
 
 
 def _readable(stored: Iterable[StoredNotification]) -> Iterator[Notice]:

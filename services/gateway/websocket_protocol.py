@@ -38,13 +38,14 @@ def _nothing() -> None:
 class FrameWriter:
     """One accepted connection. write: takes whole frames, never waits; paused: the buffer is over WRITE_HIGH_BYTES."""
 
-    __slots__ = ("_on_close", "_on_pause", "_on_resume", "_protocol", "closed", "paused", "write")
+    __slots__ = ("_on_close", "_on_pause", "_on_resume", "_protocol", "closed", "deflated", "paused", "write")
 
     def __init__(self, protocol: "FrameProtocol") -> None:
         self._protocol: FrameProtocol | None = protocol
         self.write: Callable[[bytes], Any] = _nowhere
         self.paused = False
         self.closed = False
+        self.deflated = False
         self._on_pause = self._on_resume = self._on_close = _nothing
 
     def watch(self, *, pause: Callable[[], None], resume: Callable[[], None], close: Callable[[], None]) -> None:

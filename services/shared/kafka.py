@@ -7,7 +7,7 @@ it gets short waits; Apache Kafka answers as soon as data is there, so long wait
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -129,6 +129,39 @@ class Kafka:
             [TopicPartition(topic.name, number) for number in range(self.partitions(topic))]
         )
         return {partition.partition: offset for partition, offset in offsets.items()}
+
+    async def tail(self, topic: Topic, ends: Mapping[int, int], records: int) -> AsyncIterator[list[bytes]]:
+        """What stands before `ends` (next offsets by partition), up to `records` of each partition, in batches.
+
+        In order within a partition. Raises KafkaError.
+        """
+        begins = await self.beginnings(topic)
+        left = {
+            TopicPartition(topic.name, number): end
+            for number, end in ends.items()
+            if max(begins[number], end - records) < end
+        }
+        if not left:
+            return
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=self.profile.fetch_max_wait_ms,
+            **_CLIENT,
+        )
+        await consumer.start()
+        try:
+            consumer.assign(list(left))
+            for partition, end in left.items():
+                consumer.seek(partition, max(begins[partition.partition], end - records))
+            while left:
+                found = await consumer.getmany(*left, timeout_ms=500, max_records=MAX_RECORDS)
+                for partition, messages in found.items():
+                    yield [each.value for each in messages if each.offset < left[partition] and each.value is not None]
+                left = {each: end for each, end in left.items() if await consumer.position(each) < end}
+        finally:
+            await consumer.stop()
 
     async def committed(self, reader: Reader) -> dict[int, int | None]:
         """The offset that each partition's owner committed last; None where nobody has yet. Raises KafkaError."""

@@ -1,37 +1,39 @@
-"""The last price and prediction of every symbol, and which records are news."""
+"""What hangs in the hall: of every symbol the last price and prediction, and its records of late."""
 
-from services.gateway.core.wire import Kind, Update
+from services.gateway.core.tape import Tape
+from services.gateway.core.wire import Update
 
 
 class Board:
-    """What hangs in the hall: whoever comes in reads it first. Repeats and records of an older epoch change nothing."""
+    """entries: records kept of each symbol; Tape says of which kinds."""
 
-    def __init__(self) -> None:
-        self._last: dict[Kind, dict[str, Update]] = {"price": {}, "prediction": {}}
+    def __init__(self, entries: int = 300) -> None:
+        self._entries = entries
+        self._tapes: dict[str, Tape] = {}
+
+    def of(self, symbol: str) -> Tape:
+        """What is known of `symbol`; an empty tape where nothing is."""
+        return self._tapes.get(symbol) or Tape(self._entries)
 
     def advance(self, update: Update) -> bool:
         """Takes one record in; False where its symbol has been as far already."""
-        last = self._last[update.kind]
-        known = last.get(update.symbol)
-        if known is not None and (update.epoch, update.seq) <= (known.epoch, known.seq):
-            return False
-        last[update.symbol] = update
-        return True
+        return self._tape(update.symbol).advance(update)
 
     def learn(self, update: Update) -> bool:
-        """Takes in what a backend remembers; False where anything is known already.
+        """Takes in what a backend remembers; False where anything is known already."""
+        return self._tape(update.symbol).learn(update)
 
-        What came live goes on from before this answer without a gap, so it is never overtaken by a remembered record.
-        """
-        return update.symbol not in self._last[update.kind] and self.advance(update)
+    def symbols(self) -> list[str]:
+        """Those of which anything is known, sorted."""
+        return sorted(self._tapes)
 
-    def of(self, symbol: str) -> list[Update]:
-        """What is known of `symbol`: price, then prediction."""
-        return [found for last in self._last.values() if (found := last.get(symbol)) is not None]
+    def forget_before(self, arrived_s: float) -> None:
+        """Lets go records that came before that instant; last prices and predictions stay."""
+        for tape in self._tapes.values():
+            tape.forget_before(arrived_s)
 
-    def everything(self) -> list[Update]:
-        """What is known, by symbol: price, then prediction."""
-        return [update for symbol in sorted(self.symbols()) for update in self.of(symbol)]
-
-    def symbols(self) -> set[str]:
-        return set().union(*self._last.values())
+    def _tape(self, symbol: str) -> Tape:
+        tape = self._tapes.get(symbol)
+        if tape is None:
+            tape = self._tapes[symbol] = Tape(self._entries)
+        return tape

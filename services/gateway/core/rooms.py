@@ -4,47 +4,36 @@ A member that keeps up is a bare write function in the room's list, so an update
 that don't, and those on servers that take no ready-made frames, get each update into their outbox instead.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
+from services.gateway.core.dialects import Dialect
+from services.gateway.core.seats import Seat, Write
 from services.gateway.core.wire import Update
-
-Write = Callable[[bytes], None]
-"""Takes whole frames, never blocks, never raises for a peer that is gone."""
-
-
-class Member(Protocol):
-    """One connection in one room."""
-
-    @property
-    def write(self) -> Write | None:
-        """Where frames go directly; None while this member must be spared."""
-        ...
-
-    def put(self, update: Update) -> None:
-        """Leaves `update` for a spared member."""
-        ...
 
 
 class Room:
-    """Members of one room. A change of members or of their `write` counts from the next `send` on."""
+    """Members of one room. A change of members or of their `write` counts from the next `send` on.
 
-    __slots__ = ("_members", "_spared", "_stale", "_writes")
+    spoke: has it said anything since somebody last set this to False?
+    """
+
+    __slots__ = ("_members", "_spared", "_stale", "_writes", "spoke")
 
     def __init__(self) -> None:
-        self._members: dict[Member, None] = {}
-        self._writes: list[Write] = []
-        self._spared: list[Member] = []
+        self._members: dict[Seat, None] = {}
+        self._writes: list[tuple[Dialect, list[Write]]] = []
+        self._spared: list[Seat] = []
         self._stale = False
+        self.spoke = False
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def join(self, member: Member) -> None:
+    def join(self, member: Seat) -> None:
         self._members[member] = None
         self._stale = True
 
-    def leave(self, member: Member) -> None:
+    def leave(self, member: Seat) -> None:
         """Does nothing where `member` has left already."""
         self._members.pop(member, None)
         self._stale = True
@@ -54,22 +43,33 @@ class Room:
         self._stale = True
 
     def send(self, updates: Sequence[Update]) -> int:
-        """Gives every member `updates`, one write each; returns how many frames were written."""
+        """Gives every member `updates`, one write each; returns how many messages were written."""
         if self._stale:
             self._sort()
-        writes, spared = self._writes, self._spared
-        if writes:
-            joined = updates[0].frame if len(updates) == 1 else b"".join([update.frame for update in updates])
-            for write in writes:
-                write(joined)
-        for member in spared:
-            for update in updates:
+        public = [update for update in updates if update.public]
+        written = 0
+        for dialect, writes in self._writes:
+            shown = updates if dialect.extended else public
+            if shown:
+                joined = dialect.live(shown)
+                for write in writes:
+                    write(joined)
+                written += len(writes) * len(shown)
+        for member in self._spared:
+            for update in updates if member.dialect.extended else public:
                 member.put(update)
-        return len(writes) * len(updates)
+        self.spoke = True
+        return written
 
     def _sort(self) -> None:
-        self._writes = [write for member in self._members if (write := member.write) is not None]
-        self._spared = [member for member in self._members if member.write is None]
+        writes: dict[Dialect, list[Write]] = {}
+        self._spared = []
+        for member in self._members:
+            if member.write is None:
+                self._spared.append(member)
+            else:
+                writes.setdefault(member.dialect, []).append(member.write)
+        self._writes = list(writes.items())
         self._stale = False
 
 
@@ -80,28 +80,35 @@ class Rooms:
         self.everything = Room()
         self._of_symbol: dict[str, Room] = {}
 
-    def join(self, symbol: str | None, member: Member) -> None:
+    def join(self, symbol: str | None, member: Seat) -> None:
         """Adds `member` to the room of `symbol`, or to the one that hears every symbol (None)."""
         room = self.everything if symbol is None else self._of_symbol.setdefault(symbol, Room())
         room.join(member)
+        member.rooms[symbol] = room.changed
 
-    def leave(self, symbol: str | None, member: Member) -> None:
-        room = self.everything if symbol is None else self._of_symbol.get(symbol)
-        if room is None:
+    def leave(self, symbol: str | None, member: Seat) -> None:
+        """Does nothing where it is not there."""
+        if member.rooms.pop(symbol, None) is None:
             return
+        room = self.everything if symbol is None else self._of_symbol[symbol]
         room.leave(member)
         if symbol is not None and not room:
             del self._of_symbol[symbol]
 
-    def changed(self, symbol: str | None) -> None:
-        """A member of that room has another `write` now."""
-        room = self.everything if symbol is None else self._of_symbol.get(symbol)
-        if room is not None:
-            room.changed()
-
     def of(self, symbol: str) -> Room | None:
         """The room of `symbol`; None where nobody is."""
         return self._of_symbol.get(symbol)
+
+    def quiet(self, member: Seat) -> bool:
+        """Has nothing been said to `member` since `hush`?"""
+        rooms = (self.everything if symbol is None else self._of_symbol[symbol] for symbol in member.rooms)
+        return not member.spoke and not any(room.spoke for room in rooms)
+
+    def hush(self) -> None:
+        """From here on `quiet` counts."""
+        self.everything.spoke = False
+        for room in self._of_symbol.values():
+            room.spoke = False
 
     def __len__(self) -> int:
         """Members of all rooms."""

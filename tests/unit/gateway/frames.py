@@ -8,7 +8,9 @@ from typing import Any
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
-from services.shared.events import AlertTriggered, Signal, Tick, encode
+from services.gateway.core.dialects import EXTENDED, PLAIN
+from services.gateway.core.seats import FramedSeat
+from services.shared.events import AlertTriggered, Bar, Signal, Split, Tick, encode
 
 
 def frames_of(data: bytes) -> list[Frame]:
@@ -52,16 +54,53 @@ def tick(symbol: str = "AAPL", seq: int = 1, epoch: str = "e1", price: float | N
     )
 
 
-def signal(symbol: str = "AAPL", seq: int = 1, epoch: str = "e1") -> bytes:
-    """A signal record; the timestamp tells its epoch and seq (below 60)."""
+def bar(symbol: str = "AAPL", seq: int = 1, epoch: str = "e1", timeframe: str = "1d") -> bytes:
+    """The record of a final bar."""
+    return encode(
+        Bar(
+            symbol=symbol,
+            timeframe=timeframe,
+            start="2024-09-21T13:30:00.000000Z",
+            open=1.0,
+            high=1.0,
+            low=1.0,
+            close=1.0,
+            volume=1.0,
+            final=True,
+            epoch=epoch,
+            seq=seq,
+            time="2024-09-21T20:00:00.000000Z",
+            date="2024-09-21",
+            source="replay",
+        )
+    )
+
+
+def split(symbol: str = "AAPL", seq: int = 1, epoch: str = "e1") -> bytes:
+    """The record of a 4:1 split."""
+    return encode(
+        Split(
+            symbol=symbol,
+            ratio=4.0,
+            effective="2024-09-21",
+            epoch=epoch,
+            seq=seq,
+            time="2024-09-21T04:00:00.000000Z",
+            source="replay",
+        )
+    )
+
+
+def signal(symbol: str = "AAPL", seq: int = 1, epoch: str = "e1", prev_seq: int = 0) -> bytes:
+    """A signal record; the timestamp tells its epoch and seq (modulo 60)."""
     return encode(
         Signal(
             symbol=symbol,
             prediction="buy",
-            timestamp=f"2024-09-21T14:{int(epoch[1:]):02}:{seq:02}Z",
+            timestamp=f"2024-09-21T14:{int(epoch[1:]):02}:{seq % 60:02}Z",
             epoch=epoch,
             seq=seq,
-            prev_seq=0,
+            prev_seq=prev_seq,
             time="2024-09-21T14:23:00.000000Z",
             confidence=0.5,
             horizon="1d",
@@ -121,6 +160,7 @@ class Sink:
 
     def __init__(self, high: int = 1 << 30) -> None:
         self.paused = False
+        self.lost = False
         self.read = b""
         self.writes = 0
         self.pause: Callable[[], None] = _nothing
@@ -145,8 +185,20 @@ class Sink:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
+        """Those of arrays one by one."""
         self.drain()
-        return messages_of(self.read)
+        return [
+            each for message in messages_of(self.read) for each in (message if isinstance(message, list) else [message])
+        ]
+
+    def seat(self, *, extended: bool = False) -> FramedSeat:
+        """A seat for this connection, which has not entered yet."""
+        seat = FramedSeat(EXTENDED if extended else PLAIN, self, self._lose)
+        self.pause, self.resume = seat.pause, seat.flush
+        return seat
+
+    def _lose(self) -> None:
+        self.lost = True
 
     @property
     def heard(self) -> list[Heard]:

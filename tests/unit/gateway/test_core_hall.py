@@ -1,14 +1,16 @@
 """Snapshot, live updates, slow readers and goodbyes in any order: each frame once, in order, the newest in the end."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.gateway.core.dialects import PLAIN
 from services.gateway.core.hall import Hall
 from services.gateway.core.inbox import Inbox
-from services.gateway.core.seats import FramedSeat
+from services.gateway.core.seats import FramedSeat, QueuedSeat
 from tests.unit.gateway.frames import Heard, Sink, heard, messages_of, notification, signal, tick
 
 SYMBOLS = ("AAPL", "IBM", "MSFT")
@@ -35,8 +37,8 @@ class _World:
     def join(self, symbol: str | None, high: int) -> None:
         due = [self.known[key] for key in sorted(self.known, key=_by_symbol) if symbol in (None, key[1])]
         sink = Sink(high)
-        seat = self.hall.seat(symbol, sink)
-        sink.pause, sink.resume = seat.pause, seat.resume
+        seat = sink.seat()
+        self.hall.enter(seat, symbol)
         self.clients.append(_Client(symbol, sink, seat, due))
 
     def deliver(self, values: list[bytes], told: list[Heard]) -> None:
@@ -52,7 +54,7 @@ class _World:
 
     def leave(self, client: _Client) -> None:
         client.here = False
-        self.hall.leave(client.symbol, client.seat)
+        self.hall.leave(client.seat)
 
 
 def _by_symbol(key: tuple[str, str]) -> tuple[str, bool]:
@@ -120,15 +122,15 @@ def _slow_but_right(got: list[Heard], due: list[Heard]) -> None:
 
 def _plain(value: bytes) -> dict[str, object]:
     hall, sink = Hall(), Sink()
-    hall.seat(None, sink)
+    hall.enter(sink.seat(), None)
     hall.deliver([value])
     return sink.messages[0]
 
 
 def test_one_batch_is_one_write_per_connection() -> None:
     hall, stock, everything = Hall(), Sink(), Sink()
-    hall.seat("AAPL", stock)
-    hall.seat(None, everything)
+    hall.enter(stock.seat(), "AAPL")
+    hall.enter(everything.seat(), None)
     delivered = hall.deliver([tick("AAPL", 1), tick("IBM", 1), tick("AAPL", 2), tick("AAPL", 2), signal("AAPL", 2)])
     assert (stock.writes, everything.writes) == (1, 1)
     assert [each.seq for each in stock.heard] == [1, 2, 2]
@@ -140,9 +142,9 @@ def test_the_first_frames_are_the_last_known_price_and_prediction() -> None:
     hall = Hall()
     hall.deliver([signal("AAPL", 3), tick("AAPL", 4), tick("IBM", 9)])
     stock, everything, unknown = Sink(), Sink(), Sink()
-    hall.seat("AAPL", stock)
-    hall.seat(None, everything)
-    hall.seat("MSFT", unknown)
+    hall.enter(stock.seat(), "AAPL")
+    hall.enter(everything.seat(), None)
+    hall.enter(unknown.seat(), "MSFT")
     assert [(each.type, each.seq) for each in stock.heard] == [("stock_price_update", 4), ("prediction_update", 3)]
     assert [each.symbol for each in everything.heard] == ["AAPL", "AAPL", "IBM"]
     assert unknown.heard == []
@@ -152,8 +154,8 @@ def test_a_snapshot_larger_than_the_buffer_waits_and_is_overtaken_by_what_is_new
     hall = Hall()
     hall.deliver([tick(f"S{number}", 1) for number in range(2000)])
     sink = Sink(high=1000)
-    seat = hall.seat(None, sink)
-    sink.pause, sink.resume = seat.pause, seat.resume
+    seat = sink.seat()
+    hall.enter(seat, None)
     assert seat.write is None
     hall.deliver([tick("S999", 2), tick("S0", 2)])
     told = {(each.symbol, each.seq) for each in sink.heard}
@@ -166,18 +168,27 @@ def test_a_snapshot_larger_than_the_buffer_waits_and_is_overtaken_by_what_is_new
 def test_a_queued_connection_keeps_order_and_is_woken() -> None:
     hall, woken = Hall(), []
     hall.deliver([tick(seq=1)])
-    seat = hall.queue("AAPL", lambda: woken.append(1))
+    seat = QueuedSeat(PLAIN, lambda: woken.append(1), lambda: None)
+    hall.enter(seat, "AAPL")
+    assert _prices(seat) == [1.0]
     hall.deliver([tick(seq=2), tick(seq=3)])
     assert len(woken) == 3
-    assert [update.seq for update in seat.outbox.take(10_000)] == [1, 2, 3]
-    hall.leave("AAPL", seat)
+    assert _prices(seat) == [2.0, 3.0]
+    hall.leave(seat)
     hall.deliver([tick(seq=4)])
     assert len(woken) == 3
 
 
+def _prices(seat: QueuedSeat) -> list[float]:
+    found = []
+    while (item := seat.next()) is not None:
+        found.append(json.loads(seat.text(item))["price"])
+    return found
+
+
 def test_what_is_remembered_reaches_those_who_wait_for_a_first_frame() -> None:
     hall, sink = Hall(), Sink()
-    hall.seat("AAPL", sink)
+    hall.enter(sink.seat(), "AAPL")
     hall.deliver([signal("AAPL", 2)])
     assert hall.learn([tick("AAPL", 7), signal("AAPL", 5), b'{"type":"stock_price_update","symbol":"'] * 2) == 2
     hall.deliver([tick("AAPL", 7), tick("AAPL", 8)])
@@ -208,7 +219,7 @@ def test_notifications_reach_every_socket_of_their_user_and_nobody_else() -> Non
 
 def test_malformed_records_are_counted_and_the_rest_goes_on() -> None:
     hall, sink = Hall(), Sink()
-    hall.seat("AAPL", sink)
+    hall.enter(sink.seat(), "AAPL")
     delivered = hall.deliver(
         [b'{"type":"stock_price_update","symbol":"AAPL"}', b'{"type":"alert_triggered","id":"x"}', b"??", tick(seq=1)]
     )
