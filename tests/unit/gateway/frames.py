@@ -1,10 +1,11 @@
 """Frames and records for tests, read by an implementation that is not ours."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from websockets.extensions import Extension
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
@@ -13,8 +14,8 @@ from services.gateway.core.seats import FramedSeat
 from services.shared.events import AlertTriggered, Bar, Signal, Split, Tick, encode
 
 
-def frames_of(data: bytes) -> list[Frame]:
-    """The server frames that `data` is made of, without a rest."""
+def frames_of(data: bytes, extensions: Sequence[Extension] = ()) -> list[Frame]:
+    """The server frames that `data` is made of, without a rest, read by a peer with these extensions."""
     stream = StreamReader()
     stream.feed_data(data)
     stream.feed_eof()
@@ -26,7 +27,7 @@ def frames_of(data: bytes) -> list[Frame]:
         except StopIteration as end:
             if end.value:
                 return found
-        parsing = Frame.parse(stream.read_exact, mask=False)
+        parsing = Frame.parse(stream.read_exact, mask=False, extensions=extensions)
         try:
             next(parsing)
         except StopIteration as whole:
