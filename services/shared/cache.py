@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
 from services.shared.config import SharedSettings
-from services.shared.errors import StartFailed
+from services.shared.errors import StartFailed, Unavailable
 
 _MOST_KEYS = 100_000
 _MOST_CONNECTIONS = 64  # of one process to the server; whoever finds all in use waits for one
@@ -158,11 +159,13 @@ class MemoryCache:
 
 
 class RedisCache:
-    """Keys stand under `tickroom:`. Raises redis.RedisError where the server does not answer."""
+    """Keys stand under `tickroom:`. Every call raises Unavailable where the server does not answer."""
 
     def __init__(self, url: str) -> None:
         from redis.asyncio import BlockingConnectionPool, Redis  # 0.4 s to import: only where there is a server
+        from redis.exceptions import RedisError
 
+        self._failures = (RedisError, OSError)
         pool = BlockingConnectionPool.from_url(
             url, max_connections=_MOST_CONNECTIONS, timeout=2.0, socket_timeout=2.0, socket_connect_timeout=2.0
         )
@@ -171,39 +174,54 @@ class RedisCache:
         self._lease, self._keep = self._redis.register_script(_LEASE), self._redis.register_script(_KEEP)
 
     async def get(self, key: str) -> bytes | None:
-        found = await self._redis.get(f"tickroom:{key}")
+        with self._asking():
+            found = await self._redis.get(f"tickroom:{key}")
         return found.encode() if isinstance(found, str) else found
 
     async def set(self, key: str, value: bytes, ttl_s: int) -> None:
-        await self._redis.set(f"tickroom:{key}", value, ex=ttl_s)
+        with self._asking():
+            await self._redis.set(f"tickroom:{key}", value, ex=ttl_s)
 
     async def incr(self, key: str, ttl_s: int) -> int:
         return (await self.count(key, ttl_s)).total
 
     async def count(self, key: str, window_s: int) -> Counted:
-        total, left_ms = await self._count(keys=[f"tickroom:{key}"], args=[window_s * 1000])
+        with self._asking():
+            total, left_ms = await self._count(keys=[f"tickroom:{key}"], args=[window_s * 1000])
         return Counted(int(total), max(0, int(left_ms)) / 1000)
 
     async def delete(self, key: str) -> None:
-        await self._redis.delete(f"tickroom:{key}")
+        with self._asking():
+            await self._redis.delete(f"tickroom:{key}")
 
     async def lease(self, holder: str, places: Mapping[str, int], ttl_s: float) -> str | None:
         names = [f"tickroom:{key}" for key in places]
-        full = await self._lease(keys=names, args=[holder, _ms(ttl_s), *places.values()])
+        with self._asking():
+            full = await self._lease(keys=names, args=[holder, _ms(ttl_s), *places.values()])
         return list(places)[int(full) - 1] if full else None
 
     async def keep(self, leases: Sequence[tuple[str, str]], ttl_s: float) -> None:
         for begin in range(0, len(leases), _KEPT_AT_ONCE):
             some = leases[begin : begin + _KEPT_AT_ONCE]
-            await self._keep(
-                keys=[f"tickroom:{key}" for key, _ in some], args=[_ms(ttl_s), *(each for _, each in some)]
-            )
+            with self._asking():
+                await self._keep(
+                    keys=[f"tickroom:{key}" for key, _ in some], args=[_ms(ttl_s), *(each for _, each in some)]
+                )
 
     async def close(self) -> None:
         await self._redis.aclose()
 
     async def ping(self) -> None:
-        await self._redis.ping()
+        with self._asking():
+            await self._redis.ping()
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except self._failures as error:
+            what = type(error).__name__
+            raise Unavailable(f"the cache does not answer ({what})", code="cache_away", retry_after_s=1.0) from error
 
 
 def _ms(seconds: float) -> int:
@@ -214,16 +232,14 @@ async def open_cache(settings: SharedSettings) -> Cache:
     """The cache by REDIS_URL. Raises StartFailed where that server does not answer within `start_timeout_s`."""
     if settings.redis_url is None:
         return MemoryCache()
-    from redis.exceptions import RedisError
-
     cache = RedisCache(settings.redis_url.get_secret_value())
     deadline = time.monotonic() + settings.start_timeout_s
     while True:
         try:
             await cache.ping()
             return cache
-        except (RedisError, OSError) as error:
+        except Unavailable as error:
             if time.monotonic() >= deadline:
                 await cache.close()
-                raise StartFailed(f"REDIS_URL: no Redis answers there: {type(error).__name__}") from None
+                raise StartFailed(f"REDIS_URL: no Redis answers there: {type(error.__cause__).__name__}") from None
             await asyncio.sleep(0.5)

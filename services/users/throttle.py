@@ -1,13 +1,10 @@
 """How often somebody may try, counted in the cache that all replicas share."""
 
 import hashlib
-import logging
 from dataclasses import dataclass
 
 from services.shared.cache import Cache
-from services.shared.errors import TooMany, Unavailable
-
-_log = logging.getLogger("tickroom.users.throttle")
+from services.shared.errors import TooMany
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +23,10 @@ class Throttle:
         """
         if not self.limit:
             return
-        try:
-            counts = [await self.cache.incr(self._name(key), self.window_s) for key in keys if key]
-        except Exception as error:  # whatever the cache raises: a try that can't be counted is not allowed
-            _log.warning("attempts can't be counted: %s", type(error).__name__)
-            raise Unavailable("attempts can't be counted just now", retry_after_s=1.0) from error
-        if any(count > self.limit for count in counts):
-            raise TooMany("too many attempts, try later", code="too_many_attempts", retry_after_s=self.window_s)
+        counts = [await self.cache.count(self._name(key), self.window_s) for key in keys if key]
+        over = [each.left_s for each in counts if each.total > self.limit]
+        if over:
+            raise TooMany("too many attempts, try later", code="too_many_attempts", retry_after_s=max(over))
 
     def _name(self, key: str) -> str:
         # hashed: addresses of people do not belong into a cache

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from services.shared.cache import Cache, MemoryCache, RedisCache, open_cache
 from services.shared.config import SharedSettings
-from services.shared.errors import StartFailed
+from services.shared.errors import StartFailed, Unavailable
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -96,6 +96,23 @@ async def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         await cache.set(str(number), b"x", ttl_s=60)
     assert [await cache.get(str(number)) is not None for number in range(5)] == [False, False, True, True, True]
+
+
+async def test_a_server_that_is_away_is_unavailable() -> None:
+    cache = RedisCache("redis://127.0.0.1:1/0")
+    calls = [
+        cache.get("a"),
+        cache.set("a", b"1", 1),
+        cache.incr("a", 1),
+        cache.count("a", 1),
+        cache.delete("a"),
+        cache.lease("me", {"a": 1}, 1.0),
+        cache.keep([("a", "me")], 1.0),
+        cache.ping(),
+    ]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in answers] == [Unavailable] * len(calls)
+    await cache.close()
 
 
 async def test_without_a_server_the_start_fails_in_one_line_without_the_password() -> None:
