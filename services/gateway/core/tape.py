@@ -112,6 +112,8 @@ class Tape:
 
     def _predictions_since(self, epoch: bytes, seq: int) -> list[Update] | None:
         last = self.prediction
+        if seq == 0 and (last is None or last.epoch < epoch):
+            return []  # none was seen of this epoch, and there is none
         if last is None or last.epoch != epoch or seq > last.seq:
             return None
         if seq == last.seq:
