@@ -65,10 +65,6 @@ class Cache(Protocol):
 
     async def set(self, key: str, value: bytes, ttl_s: int) -> None: ...
 
-    async def incr(self, key: str, ttl_s: int) -> int:
-        """Adds one and returns the sum; the first one starts the lifetime of `ttl_s` seconds."""
-        ...
-
     async def count(self, key: str, window_s: int) -> Counted:
         """Adds one; the first one opens the window, at whose end the key counts from one again."""
         ...
@@ -106,9 +102,6 @@ class MemoryCache:
 
     async def set(self, key: str, value: bytes, ttl_s: int) -> None:
         self._put(key, time.monotonic() + ttl_s, value)
-
-    async def incr(self, key: str, ttl_s: int) -> int:
-        return (await self.count(key, ttl_s)).total
 
     async def count(self, key: str, window_s: int) -> Counted:
         now, found = time.monotonic(), self._items.get(key)
@@ -181,9 +174,6 @@ class RedisCache:
     async def set(self, key: str, value: bytes, ttl_s: int) -> None:
         with self._asking():
             await self._redis.set(f"tickroom:{key}", value, ex=ttl_s)
-
-    async def incr(self, key: str, ttl_s: int) -> int:
-        return (await self.count(key, ttl_s)).total
 
     async def count(self, key: str, window_s: int) -> Counted:
         with self._asking():
