@@ -31,7 +31,7 @@ KEEP_EVERY_S: Final = 20.0
 _PATIENCE_S: Final = 1.0
 _ASK_AGAIN_S: Final = 5.0
 _COMPLAIN_EVERY_S: Final = 60.0
-_SHORTEST_WAIT_S: Final = 1.0
+_SHORTEST_WAIT_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 60.0
 
 T = TypeVar("T")
@@ -121,10 +121,8 @@ class Crowd:
         if any(self._here[key] >= most for key, most in places.items()):
             raise _too_many()
         self._here.update(places.keys())  # before anybody is asked: who comes meanwhile has to see it
-        full = None
         try:
-            if places:
-                full = await self._try(partial(self._cache.lease, holder, places, LEASE_S))
+            full = await self._lease(holder, places) if places else None
         except BaseException:  # cancelled: whether the lease was given, nobody knows
             self._free(holder, places)
             raise
@@ -158,6 +156,15 @@ class Crowd:
 
     # The cache
 
+    async def _lease(self, holder: str, places: Mapping[str, int]) -> str | None:
+        """The key that is full, None where a place was given, or the cache does not answer."""
+        telling = self._telling
+        full = await self._try(partial(self._cache.lease, holder, places, LEASE_S))
+        if full is not None and telling is not None:  # one of ours had left, which was not known there yet
+            await asyncio.shield(telling)
+            full = await self._try(partial(self._cache.lease, holder, places, LEASE_S))
+        return full
+
     async def _tell(self) -> None:
         """Ends what was left, as much at once as there is by then."""
         async with self._order:
@@ -182,7 +189,7 @@ class Crowd:
 
 
 class _Rush:
-    """Lets `per_second` in. The others come back spread over the time that it takes to let all of them in."""
+    """Lets `per_second` in. The others are told about when their turn is, so that they are no storm again."""
 
     def __init__(self, per_second: int, clock: Callable[[], float], chance: Callable[[], float]) -> None:
         self._per_second = per_second
@@ -198,8 +205,8 @@ class _Rush:
         self._seen_s = now_s
         if not self._pace.allows(now_s):
             self._sent_away += 1.0
-            longest_s = min(self._sent_away / self._per_second, _LONGEST_WAIT_S)
-            wait_s = _SHORTEST_WAIT_S + self._chance() * longest_s
+            turn_s = min(self._sent_away / self._per_second, _LONGEST_WAIT_S)
+            wait_s = _SHORTEST_WAIT_S + turn_s + self._chance()
             raise Unavailable("too many come in at once; try again soon", code="busy", retry_after_s=wait_s)
 
 

@@ -31,6 +31,7 @@ PROBLEM_TYPE: Final = "application/problem+json"
 _MOST_ERRORS: Final = 50
 _MOST_TEXT: Final = 500
 _MOST_REASON_BYTES: Final = 123  # of a WebSocket close frame
+_BAD_TOKENS: Final = frozenset({"bad_token", "token_expired", "token_revoked"})
 
 
 class Unreadable(TickroomError):
@@ -159,7 +160,7 @@ def problem(error: TickroomError, *, request_id: str, instance: str) -> Response
 def _headers(error: TickroomError, status: int) -> dict[str, str]:
     headers: dict[str, str] = {}
     if status == 401:
-        described = ', error="invalid_token"' if error.code == "bad_token" else ""
+        described = ', error="invalid_token"' if error.code in _BAD_TOKENS else ""
         headers["WWW-Authenticate"] = f'Bearer realm="tickroom"{described}'
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allowed

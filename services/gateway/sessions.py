@@ -36,6 +36,18 @@ class Checks(Protocol):
         ...
 
 
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+CallLater = Callable[[float, Callable[[], None]], Timer]
+"""Calls a function in so many seconds, unless cancelled."""
+
+
+def _of_the_loop(delay_s: float, call: Callable[[], None]) -> Timer:
+    return asyncio.get_running_loop().call_later(delay_s, call)
+
+
 class Watched:
     """The token of one open socket. caller: as of the newest token."""
 
@@ -98,14 +110,21 @@ class Watched:
 class OpenSessions:
     """The tokens of all sockets of one process. clock: UNIX seconds."""
 
-    def __init__(self, users: Checks, revocations: Revocations, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        users: Checks,
+        revocations: Revocations,
+        clock: Callable[[], float] = time.time,
+        call_later: CallLater = _of_the_loop,
+    ) -> None:
         self._users = users
         self._revocations = revocations
         self._clock = clock
+        self._call_later = call_later
         self._of_user: dict[str, set[Watched]] = {}
         self._due: dict[int, set[Watched]] = {}  # by second, so that one who leaves is found without a search
         self._seconds: list[int] = []  # a heap
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._wakes_at = float("inf")
         self._questions: dict[SessionRef, asyncio.Future[None]] = {}
         self._asking: asyncio.Task[None] | None = None
@@ -168,7 +187,7 @@ class OpenSessions:
             self._timer.cancel()
         self._wakes_at = self._seconds[0]
         wait_s = min(max(0.0, self._wakes_at - self._clock()), _LOOK_EVERY_S)
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._ring)
+        self._timer = self._call_later(wait_s, self._ring)
 
     def _ring(self) -> None:
         self._wakes_at = float("inf")

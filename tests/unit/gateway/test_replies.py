@@ -78,9 +78,10 @@ def test_answers_that_ask_for_patience_say_how_long() -> None:
     assert "retry-after" not in problem(InvalidInput(""), request_id="", instance="/").headers
 
 
-def test_a_bad_token_is_named_in_the_challenge() -> None:
-    bare = problem(Unauthenticated(""), request_id="", instance="/")
-    bad = problem(Unauthenticated("", code="bad_token"), request_id="", instance="/")
+@pytest.mark.parametrize("code", ["bad_token", "token_expired", "token_revoked"])
+def test_a_bad_token_is_named_in_the_challenge(code: str) -> None:
+    bare = problem(Unauthenticated("", code="token_missing"), request_id="", instance="/")
+    bad = problem(Unauthenticated("", code=code), request_id="", instance="/")
     assert bare.headers["www-authenticate"] == 'Bearer realm="tickroom"'
     assert bad.headers["www-authenticate"] == 'Bearer realm="tickroom", error="invalid_token"'
 
