@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from services.gateway import fanout
 from services.gateway.core.hall import Hall
 from services.gateway.core.inbox import Inbox
+from services.gateway.core.positions import Seen
 from services.gateway.fanout import Fanout, Remembered
 from services.shared.errors import Unavailable
 from services.shared.kafka import Kafka
@@ -30,9 +31,9 @@ _NOTHING = _remembering()
 
 @asynccontextmanager
 async def _reading(
-    kafka: Kafka, hall: Hall, prices: Remembered = _NOTHING, signals: Remembered = _NOTHING
+    kafka: Kafka, hall: Hall, prices: Remembered = _NOTHING, signals: Remembered = _NOTHING, read_back: int = 1200
 ) -> AsyncIterator[Fanout]:
-    reading = Fanout(kafka, hall, prices=prices, signals=signals)
+    reading = Fanout(kafka, hall, prices=prices, signals=signals, read_back=read_back)
     await reading.start()
     try:
         yield reading
@@ -64,7 +65,7 @@ class _Publisher:
 async def test_all_three_topics_reach_the_hall(kafka_cluster: Kafka) -> None:
     hall, everything, inbox = Hall(), Sink(), Inbox(lambda: None)
     inbox.behind = False
-    hall.seat(None, everything)
+    hall.enter(everything.seat(), None)
     hall.listen("u1", inbox)
     async with _reading(kafka_cluster, hall), _publishing(kafka_cluster) as publisher:
         await publisher.publish(TICKS, "AAPL", *(tick("AAPL", seq) for seq in range(1, 301)))
@@ -85,11 +86,11 @@ async def test_all_three_topics_reach_the_hall(kafka_cluster: Kafka) -> None:
 
 async def test_it_begins_at_the_end_and_what_was_before_is_remembered_by_others(kafka_cluster: Kafka) -> None:
     hall, sink = Hall(), Sink()
-    hall.seat("AAPL", sink)
+    hall.enter(sink.seat(), "AAPL")
     async with _publishing(kafka_cluster) as publisher:
         await publisher.publish(TICKS, "AAPL", tick("AAPL", 1), tick("AAPL", 2))
         remembered = _remembering(tick("AAPL", 2))
-        async with _reading(kafka_cluster, hall, remembered, _remembering(signal("AAPL", 1))) as reading:
+        async with _reading(kafka_cluster, hall, remembered, _remembering(signal("AAPL", 1)), 0) as reading:
             await asyncio.wait_for(reading.loaded.wait(), 20)
             await publisher.publish(TICKS, "AAPL", tick("AAPL", 2), tick("AAPL", 3))
             await until(lambda: len(sink.heard) >= 3)
@@ -98,6 +99,22 @@ async def test_it_begins_at_the_end_and_what_was_before_is_remembered_by_others(
         ("prediction_update", 1),
         ("stock_price_update", 3),
     ]
+
+
+async def test_what_was_published_before_the_start_can_be_resumed_from(kafka_cluster: Kafka) -> None:
+    hall, sink = Hall(), Sink()
+    async with _publishing(kafka_cluster) as publisher:
+        for symbol in ("AAPL", "IBM"):
+            await publisher.publish(TICKS, symbol, *(tick(symbol, seq) for seq in range(1, 501)))
+        await publisher.publish(SIGNALS, "AAPL", signal("AAPL", 3), signal("AAPL", 9, prev_seq=3))
+        async with _reading(kafka_cluster, hall):
+            await publisher.publish(TICKS, "AAPL", tick("AAPL", 501))
+            await until(lambda: hall.board.of("AAPL").seq == 501)
+            hall.enter(sink.seat(extended=True), "AAPL", {"AAPL": Seen(b"e1", 490, 3)})
+    answer, *missed = sink.messages
+    assert answer == {"type": "resumed", "symbol": "AAPL", "recovered": True, "replayed": 12}
+    assert [each["seq"] for each in missed] == [9, *range(491, 502)]
+    assert hall.board.of("IBM").seq == 500
 
 
 async def test_who_does_not_remember_yet_is_asked_again(
@@ -117,15 +134,16 @@ async def test_who_does_not_remember_yet_is_asked_again(
         assert not reading.loaded.is_set()
         await publisher.publish(TICKS, "IBM", tick("IBM", 1))
         await asyncio.wait_for(reading.loaded.wait(), 20)
-        await until(lambda: len(hall.board.everything()) == 2)
-    assert caplog.messages == ["the last prices are still not to be had: not yet"]
+        await until(lambda: len(hall.board.symbols()) == 2)
+    ours = [each.getMessage() for each in caplog.records if each.name == "tickroom.gateway.fanout"]
+    assert ours == ["the last prices are still not to be had: not yet"]
 
 
 async def test_poison_is_counted_said_once_and_stops_nobody(
     kafka_cluster: Kafka, caplog: pytest.LogCaptureFixture
 ) -> None:
     hall, sink = Hall(), Sink()
-    hall.seat("AAPL", sink)
+    hall.enter(sink.seat(), "AAPL")
     poison = b'{"type":"stock_price_update","symbol":"AAPL","price":1}'
     async with _reading(kafka_cluster, hall), _publishing(kafka_cluster) as publisher:
         for seq in (1, 2, 3):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from services.gateway.core.board import Board
 from services.gateway.core.wire import Update, read_update
-from tests.unit.gateway.frames import signal, tick
+from tests.unit.gateway.frames import bar, signal, tick
 
 
 def _update(value: bytes) -> Update:
@@ -30,20 +30,16 @@ def test_prices_and_predictions_advance_apart() -> None:
     assert board.advance(_update(tick(seq=9)))
     assert board.advance(_update(signal(seq=3)))
     assert not board.advance(_update(signal(seq=3)))
-    assert [update.kind for update in board.of("AAPL")] == ["price", "prediction"]
+    assert [update.kind for update in board.of("AAPL").snapshot()] == ["price", "prediction"]
 
 
 def test_everything_comes_by_symbol() -> None:
     board = Board()
     for value in (signal("MSFT"), tick("IBM"), tick("AAPL"), signal("AAPL", 2), tick("AAPL", 5)):
         board.advance(_update(value))
-    assert [(update.symbol, update.kind, update.seq) for update in board.everything()] == [
-        ("AAPL", "price", 5),
-        ("AAPL", "prediction", 2),
-        ("IBM", "price", 1),
-        ("MSFT", "prediction", 1),
-    ]
-    assert board.of("TSLA") == []
+    assert board.symbols() == ["AAPL", "IBM", "MSFT"]
+    assert board.of("TSLA").snapshot() == []
+    assert board.symbols() == ["AAPL", "IBM", "MSFT"]
 
 
 def test_what_a_backend_remembers_never_overtakes_what_came_live() -> None:
@@ -54,3 +50,12 @@ def test_what_a_backend_remembers_never_overtakes_what_came_live() -> None:
     assert board.advance(_update(tick("AAPL", 4)))
     assert not board.advance(_update(tick("IBM", 4)))
     assert board.advance(_update(tick("IBM", 5)))
+
+
+def test_a_price_may_be_remembered_behind_bars_that_came_first() -> None:
+    board = Board()
+    board.advance(_update(bar("IBM", 7)))
+    assert board.learn(_update(tick("IBM", 6)))
+    assert [(update.kind, update.seq) for update in board.of("IBM").snapshot()] == [("price", 6), ("bar", 7)]
+    assert not board.advance(_update(bar("IBM", 7)))
+    assert board.advance(_update(tick("IBM", 8)))

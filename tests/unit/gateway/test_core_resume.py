@@ -63,7 +63,11 @@ class _Client:
     here: bool = True
 
     def seen(self) -> dict[str, Seen]:
-        return {symbol: each.seen() for symbol, each in self.positions.items() if each.epoch}
+        seen = {symbol: each.seen() for symbol, each in self.positions.items() if each.epoch}
+        for symbol, each in seen.items():
+            if each.prediction is None:  # not named, so not told: what comes next is a new beginning
+                self.positions[symbol].prediction_epoch = ""
+        return seen
 
     def read(self) -> None:
         messages = self.sink.messages

@@ -1,63 +1,69 @@
 """Who is in a room, and what one send does."""
 
-from services.gateway.core.rooms import Room, Rooms, Write
-from services.gateway.core.wire import Update
+from services.gateway.core.rooms import Room, Rooms
+from services.gateway.core.wire import Update, read_update
+from tests.unit.gateway.frames import Sink, bar, tick
 
 
-class _Member:
-    def __init__(self, *, direct: bool = True) -> None:
-        self.got: list[bytes] = []
-        self.kept: list[Update] = []
-        self.write: Write | None = self.got.append if direct else None
-
-    def put(self, update: Update) -> None:
-        self.kept.append(update)
-
-
-def _updates(*seqs: int) -> list[Update]:
-    return [Update("price", "A", b"e", seq, b"%d" % seq) for seq in seqs]
+def _updates(*values: bytes) -> list[Update]:
+    return [update for value in values if (update := read_update(value)) is not None]
 
 
 def test_members_get_one_write_for_all_updates_spared_ones_each_update() -> None:
-    room, fast, spared = Room(), _Member(), _Member(direct=False)
-    room.join(fast)
-    room.join(spared)
-    assert room.send(_updates(1, 2)) == 2
-    assert room.send(_updates(3)) == 1
-    assert fast.got == [b"\x81\x011\x81\x012", b"\x81\x013"]
-    assert [update.seq for update in spared.kept] == [1, 2, 3]
-    assert fast.kept == []
+    room, fast, spared = Room(), Sink(), Sink(high=0)
+    quick, slow = fast.seat(), spared.seat()
+    quick.flush()
+    for seat in (quick, slow):
+        room.join(seat)
+    assert room.send(_updates(tick(seq=1), tick(seq=2))) == 2
+    assert fast.writes == 1
+    assert [each.seq for each in fast.heard] == [1, 2]
+    assert [each.seq for each in spared.heard] == [1, 2]
+    assert spared.writes == 2
 
 
-def test_a_member_that_stops_while_the_room_speaks_gets_that_once_and_the_rest_kept() -> None:
-    room, first, second = Room(), _Member(), _Member()
+def test_each_profile_hears_what_it_shows_and_an_extended_batch_is_one_array() -> None:
+    room, plain, extended = Room(), Sink(), Sink()
+    for seat in (plain.seat(), extended.seat(extended=True)):
+        seat.flush()
+        room.join(seat)
+    assert room.send(_updates(tick(seq=1), bar(seq=2), tick(seq=3))) == 5
+    assert room.send(_updates(bar(seq=4))) == 1
+    assert [each["type"] for each in plain.messages] == ["stock_price_update"] * 2
+    assert [(each["type"], each["seq"]) for each in extended.messages] == [
+        ("stock_price_update", 1),
+        ("bar", 2),
+        ("stock_price_update", 3),
+        ("bar", 4),
+    ]
+    assert (plain.writes, extended.writes) == (1, 2)
 
-    def stop(data: bytes) -> None:
-        first.got.append(data)
-        first.write = None
-        room.changed()
 
-    first.write = stop
-    for member in (first, second):
-        room.join(member)
-    room.send(_updates(1))
-    room.send(_updates(2))
-    assert first.got == [b"\x81\x011"]
-    assert [update.seq for update in first.kept] == [2]
-    assert second.got == [b"\x81\x011", b"\x81\x012"]
+def test_a_member_that_is_full_while_the_room_speaks_gets_that_once_and_the_rest_kept() -> None:
+    room, first, second = Room(), Sink(high=10), Sink()
+    for sink in (first, second):
+        seat = sink.seat()
+        seat.flush()
+        room.join(seat)
+        seat.rooms["AAPL"] = room.changed
+    room.send(_updates(tick(seq=1)))
+    room.send(_updates(tick(seq=2)))
+    assert (first.writes, second.writes) == (1, 2)
+    assert [each.seq for each in first.heard] == [1, 2]
 
 
 def test_who_has_left_hears_nothing_and_may_leave_again() -> None:
-    room, member = Room(), _Member()
-    room.join(member)
-    room.leave(member)
-    room.leave(member)
-    assert room.send(_updates(1)) == 0
-    assert member.got == []
+    room, sink = Room(), Sink()
+    seat = sink.seat()
+    room.join(seat)
+    room.leave(seat)
+    room.leave(seat)
+    assert room.send(_updates(tick())) == 0
+    assert sink.messages == []
 
 
 def test_rooms_exist_while_somebody_is_in_them() -> None:
-    rooms, one, other = Rooms(), _Member(), _Member()
+    rooms, one, other = Rooms(), Sink().seat(), Sink().seat()
     assert rooms.of("A") is None
     rooms.join("A", one)
     rooms.join("A", other)
@@ -70,4 +76,3 @@ def test_rooms_exist_while_somebody_is_in_them() -> None:
     assert rooms.of("A") is None
     rooms.leave(None, one)
     assert len(rooms) == 0
-    rooms.changed("A")  # nobody is there: nothing happens

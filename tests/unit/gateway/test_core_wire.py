@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Opcode
 
-from services.gateway.core.wire import Malformed, frame, read_notice, read_update
-from services.shared.events import AccountUpdated, Bar, Correction, Split, encode
+from services.gateway.core.wire import Malformed, frame, read_notice, read_revocation, read_update
+from services.shared.events import AccountUpdated, Bar, Correction, SessionRevoked, Split, encode
 from tests.unit.gateway.frames import frames_of, notification, signal, tick
 
 EDGES = [0, 1, 125, 126, 127, 65535, 65536, 70000]
@@ -75,10 +75,35 @@ def test_a_prediction_is_sliced_likewise() -> None:
     assert (update.kind, update.symbol, update.epoch, update.seq) == ("prediction", "IBM", b"e2", 7)
 
 
-@pytest.mark.parametrize("record", [BAR, SPLIT, CORRECTION])
-def test_bars_splits_and_corrections_are_no_updates(record: Bar | Split | Correction) -> None:
-    assert read_update(encode(record)) is None
+@pytest.mark.parametrize(("record", "kind"), [(BAR, "bar"), (SPLIT, "split"), (CORRECTION, "correction")])
+def test_bars_splits_and_corrections_are_for_extended_clients_alone(
+    record: Bar | Split | Correction, kind: str
+) -> None:
+    update = read_update(encode(record))
+    assert update is not None
+    assert (update.kind, update.public, update.symbol, update.seq) == (kind, False, "AAPL", record.seq)
+    whole = json.loads(encode(record)) | {"stale": False, "conflated": 0}
+    assert json.loads(update.extended) == whole
     assert read_notice(encode(record)) is None
+
+
+def test_the_extended_message_is_the_record_and_what_became_of_it() -> None:
+    update = read_update(signal("IBM", 7, "e2", prev_seq=3))
+    assert update is not None
+    assert update.prev_seq == 3
+    whole = json.loads(signal("IBM", 7, "e2", prev_seq=3))
+    assert json.loads(update.extended) == whole | {"stale": False, "conflated": 0}
+    told = json.loads(update.retold(conflated=2, snapshot=True, stale=True))
+    assert told == whole | {"stale": True, "snapshot": True, "conflated": 2}
+
+
+def test_the_end_of_a_login_is_told_apart_from_notifications() -> None:
+    gone = SessionRevoked(id="1", user_id="u1", session_id="s1", version=0, timestamp="2024-09-21T14:23:00Z")
+    assert read_revocation(encode(gone)) == gone
+    assert read_notice(encode(gone)) is None
+    assert read_revocation(notification()) is None
+    with pytest.raises(Malformed):
+        read_revocation(b'{"type":"session_revoked","id":7}')
 
 
 @pytest.mark.parametrize(
@@ -103,8 +128,9 @@ def test_a_record_cut_off_or_changed_anywhere_is_malformed_or_an_update_that_fra
     except Malformed:
         return
     if update is not None:
-        (read,) = frames_of(update.frame)
-        bytes(read.data).decode()
+        for text in (update.text, update.extended):
+            (read,) = frames_of(frame(text))
+            bytes(read.data).decode()
 
 
 @settings(deadline=None, max_examples=100)

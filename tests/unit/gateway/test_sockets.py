@@ -15,13 +15,20 @@ from websockets.frames import Opcode
 
 from services.gateway import server, user_rooms
 from services.gateway.backends import NotificationPage, StoredNotification
+from services.gateway.conversation import Reception
 from services.gateway.core.hall import Hall
+from services.gateway.crowd import Crowd
+from services.gateway.drain import Drain
+from services.gateway.handshake import Handshake
 from services.gateway.http.admission import Admission
 from services.gateway.http.rest import application
+from services.gateway.revocations import Revocations
+from services.gateway.sessions import OpenSessions
 from services.gateway.sockets import Door, websocket_routes
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
 from services.gateway.websocket_protocol import FrameProtocol
+from services.shared.cache import MemoryCache
 from services.shared.errors import Unavailable
 from tests.unit.gateway.frames import heard, messages_of, notification, signal, tick
 from tests.unit.gateway.http_fakes import PROBLEM_KEYS, Front
@@ -70,14 +77,16 @@ class House:
         self.hall = Hall()
         self.mailbox = Mailbox()
         self.port = 0
-        door = Door(
-            self.front.settings,
-            self.hall,
-            Symbols(self.front.stock_data),
-            Verifier(self.front.users),
-            self.mailbox,
-        )
-        self.app = application(websocket_routes(door), Admission(self.front.settings))
+        settings, users = self.front.settings, self.front.users
+        admission, verifier = Admission(settings), Verifier(users)
+        self.drain = Drain(0.1)
+        crowd = Crowd(settings, MemoryCache(), draining=self.drain.check)
+        handshake = Handshake(settings, admission, verifier, users, crowd.knock)
+        self.revocations = Revocations()
+        sessions = OpenSessions(users, self.revocations)
+        reception = Reception(settings, handshake, verifier, crowd, sessions, self.drain)
+        door = Door(settings, self.hall, Symbols(self.front.stock_data), self.mailbox, reception)
+        self.app = application(websocket_routes(door), admission)
 
     def enter(self, path: str = "/websocket/stock/AAPL", *, token: str | None = None, **options: Any) -> connect:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
