@@ -6,7 +6,7 @@ WORKERS ?= 2
 COMPOSE = docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick check bench proto lock up down restart docker run-venv dev-venv
+.PHONY: help run operator test test-quick check bench proto lock up down restart docker run-venv dev-venv
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -14,6 +14,9 @@ help: ## this list
 
 run: run-venv ## the whole system in one process, with real prices and nothing else to install
 	@exec $(PY) -m services
+
+operator: run-venv ## EMAIL=...: makes an operator, from an account or anew
+	@exec $(PY) -m services.users create-operator "$(EMAIL)"
 
 test: dev-venv ## every test, on servers that it brings itself; on Apache Kafka too where Java and Maven are
 	@! command -v java >/dev/null || ! command -v mvn >/dev/null || $(PY) -m tests.servers.kafka
