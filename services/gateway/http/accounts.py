@@ -12,7 +12,7 @@ from services.gateway.backends import Login, Users
 from services.gateway.http.admission import Admission
 from services.gateway.http.bodies import Body, Text
 from services.gateway.http.callers import Callers
-from services.gateway.http.routing import Answer, Who, endpoint, resource
+from services.gateway.http.routing import Answer, IdempotencyKey, Who, endpoint, resource
 from services.gateway.tokens import Caller
 from services.shared.events import seconds
 
@@ -85,9 +85,16 @@ class Accounts:
             resource("/api/users/profile", self.callers, GET=self.profile),
         ]
 
-    @endpoint("Make an account", status=201, errors={409: "email_taken: the address has one"} | _THROTTLED)
-    async def register(self, request: Request, wish: Registration) -> Answer[Registered]:
-        made = await self.users.register(wish.name, wish.email, wish.password, self.admission.client(request.scope))
+    @endpoint("Make an account", status=201, errors={409: "email_taken, or the idempotency key was used"} | _THROTTLED)
+    async def register(self, request: Request, key: IdempotencyKey, wish: Registration) -> Answer[Registered]:
+        made = await self.users.register(
+            wish.name,
+            wish.email,
+            wish.password,
+            self.admission.client(request.scope),
+            device=device(request),
+            idempotency_key=key,
+        )
         body = Registered(
             id=made.user_id,
             name=made.name,
@@ -102,7 +109,8 @@ class Accounts:
 
     @endpoint("Log in", errors={401: "an unknown address and a wrong password answer alike"} | _THROTTLED)
     async def login(self, request: Request, wish: Credentials) -> Tokens:
-        return tokens(await self.users.login(wish.email, wish.password, self.admission.client(request.scope)))
+        client = self.admission.client(request.scope)
+        return tokens(await self.users.login(wish.email, wish.password, client, device=device(request)))
 
     @endpoint("Your account", who=Who.OWNER)
     async def profile(self, caller: Caller) -> ProfileShown:
@@ -114,6 +122,11 @@ class Accounts:
             created_at=seconds(found.created_at),
             preferences=msgspec.Raw((found.preferences or "{}").encode()),
         )
+
+
+def device(request: Request) -> str:
+    """What the caller's program says it is, for the list of logins."""
+    return request.headers.get("user-agent", "")
 
 
 def tokens(login: Login) -> Tokens:

@@ -88,7 +88,7 @@ class PageQuery(Query):
 
 class ConditionShown(msgspec.Struct, frozen=True):
     type: str
-    threshold: float | msgspec.UnsetType
+    threshold: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class AlertShown(msgspec.Struct, frozen=True, kw_only=True):

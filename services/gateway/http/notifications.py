@@ -61,6 +61,13 @@ class AccountNotification(msgspec.Struct, frozen=True, kw_only=True, tag_field="
     read: bool
 
 
+class NotificationListing(msgspec.Struct, frozen=True):
+    """One page of what was pushed, as it was pushed, plus `read`."""
+
+    items: list[AlertNotification | AccountNotification]
+    next_page_token: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Notifications:
     users: Users

@@ -29,7 +29,7 @@ _INFO: Final[Json] = {
     "summary": "Live stock prices, buy/sell signals and personal alerts",
     "description": (
         "Times are UTC. Every answer carries `X-Request-ID` and `X-Response-Time`; every error is a problem "
-        "(RFC 9457). Every GET answers HEAD, every path OPTIONS. The WebSocket rooms and the events on Kafka: `/asyncapi`."
+        "(RFC 9457). Every GET answers HEAD, every path OPTIONS. WebSocket rooms and events on Kafka: `/asyncapi`."
     ),
     "license": {"name": "MIT", "identifier": "MIT"},
 }
@@ -69,6 +69,7 @@ _OF_WHO: Final[Mapping[Who, tuple[int, ...]]] = {
     Who.OPERATOR: (401, 403),
 }
 _OF_ALL: Final = (429, 503)
+_EMPTY: Final = frozenset({204, 304})
 _ALWAYS_A_TOKEN: Final = frozenset({Who.OWNER})
 
 
@@ -137,7 +138,7 @@ def _parameters(argument: Argument) -> list[Json]:
         return [found | {"description": argument.path.description, "example": argument.path.example}]
     if argument.kind is Kind.KEY:
         schema = {"type": "string", "pattern": "^[!-~]{1,255}$"}
-        what = "the same key with the same request makes it once, however often it is sent"
+        what = "sent again with the same key, it is made once"
         return [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema, "description": what}]
     if argument.kind is not Kind.QUERY:
         return []
@@ -180,9 +181,11 @@ def _responses(endpoint: Endpoint, answers: Mapping[Any, Json]) -> Json:
 def _success(endpoint: Endpoint, status: int, answers: Mapping[Any, Json]) -> Json:
     headers = (*_ALWAYS, *_HEADERS_OF.get(status, ()), *(("Deprecation",) if endpoint.deprecated else ()))
     found: Json = {"description": phrase(status), "headers": _referred(headers)}
+    if status in _EMPTY:
+        return found
     if endpoint.answer is not None:
         found["content"] = {endpoint.media: _example(endpoint.answer) | {"schema": answers[endpoint.answer]}}
-    elif status != 204:
+    else:
         found["content"] = {endpoint.media: {"schema": {"type": "string"}}}
     return found
 

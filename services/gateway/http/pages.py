@@ -1,4 +1,7 @@
-"""The page at `/`: live prices and signals, an account, alerts. Its files lie in `page/`; it needs no other host."""
+"""The pages: `/` with live prices and signals, an account, alerts; `/docs` to read and try what can be asked.
+
+Their files lie in `page/`; they need no other host.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +13,13 @@ from starlette.routing import Route
 from services.gateway.http.routing import endpoint, resource
 
 _FOLDER: Final = Path(__file__).parent / "page"
-_FILES: Final[Mapping[str, tuple[str, str]]] = {
-    "/": ("page.html", "text/html"),
-    "/static/page.css": ("page.css", "text/css"),
-    "/static/page.js": ("page.js", "text/javascript"),
+_FILES: Final[Mapping[str, tuple[str, str, str]]] = {
+    "/": ("page.html", "text/html", "The page: live prices and signals, an account, alerts"),
+    "/docs": ("docs.html", "text/html", "The page that shows what can be asked"),
+    "/static/page.css": ("page.css", "text/css", "How the pages look"),
+    "/static/page.js": ("page.js", "text/javascript", "What the first page does"),
+    "/static/docs.css": ("docs.css", "text/css", "How the second page looks"),
+    "/static/docs.js": ("docs.js", "text/javascript", "What the second page does"),
 }
 _HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-cache",
@@ -25,13 +31,13 @@ _HEADERS: Final[Mapping[str, str]] = {
 
 
 def page_routes() -> list[Route]:
-    return [_file(path, name, kind) for path, (name, kind) in _FILES.items()]
+    return [_file(path, *of_file) for path, of_file in _FILES.items()]
 
 
-def _file(path: str, name: str, kind: str) -> Route:
+def _file(path: str, name: str, kind: str, summary: str) -> Route:
     content = (_FOLDER / name).read_bytes()
 
-    @endpoint(f"The file {name}", media=kind, name=name.replace(".", "_"))
+    @endpoint(summary, media=kind, name=name.replace(".", "_"))
     async def show() -> Response:
         return Response(content, headers=_HEADERS, media_type=kind)
 

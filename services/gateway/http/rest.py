@@ -16,6 +16,7 @@ from services.gateway.http.accounts import Accounts
 from services.gateway.http.admission import Admission
 from services.gateway.http.alerts import Alerts
 from services.gateway.http.callers import Callers
+from services.gateway.http.docs import Docs
 from services.gateway.http.health import Check, Health
 from services.gateway.http.middleware import Edge, Gate
 from services.gateway.http.notifications import Notifications
@@ -53,6 +54,7 @@ def rest_routes(desk: Desk) -> list[BaseRoute]:
         *Alerts(desk.users, desk.symbols, callers).routes(),
         *Notifications(desk.users, callers).routes(),
         *Health(desk.checks, callers).routes(),
+        *Docs(desk.admission).routes(),
         *page_routes(),
     ]
 
