@@ -45,6 +45,10 @@ class Settings(SharedSettings):
     trusted_proxies: Networks = Field(
         (), description="addresses or networks, by comma, whose X-Forwarded-* is believed"
     )
+    requests_per_minute: int = Field(600, ge=0, description="per user, else per address; 0 = no limit")
+    replicas: int = Field(
+        1, ge=1, description="gateways that run in all; several need REDIS_URL, where they count together"
+    )
     max_connections_per_user: int = Field(5, ge=0, description="open sockets of one user; 0 = no limit, as below")
     max_connections_per_address: int = Field(20, ge=0)
     max_symbols_per_connection: int = Field(128, ge=0)
@@ -119,6 +123,14 @@ class Settings(SharedSettings):
             return tuple(ip_network(part) if isinstance(part, str) else part for part in parts)
         except ValueError as error:
             raise ValueError(f"accepts addresses and networks such as 10.0.0.0/8: {error}") from None
+
+    @model_validator(mode="after")
+    def _several_count_together(self) -> "Settings":
+        if self.replicas > 1 and self.redis_url is None:
+            raise ValueError(
+                f"REDIS_URL is required with REPLICAS={self.replicas}: gateways count requests and connections there"
+            )
+        return self
 
     @model_validator(mode="after")
     def _every_host_only_in_strict(self) -> "Settings":

@@ -42,6 +42,7 @@ def test_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> 
     assert (found.host, found.port, found.anonymous_market_data) == ("127.0.0.1", 8000, True)
     limits = (found.max_connections_per_user, found.max_connections_per_address, found.max_symbols_per_connection)
     assert (*limits, found.max_messages_per_second, found.max_message_bytes) == (5, 20, 128, 10, 65536)
+    assert (found.requests_per_minute, found.replicas) == (600, 1)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,9 @@ def test_lists_come_by_comma(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"TRUSTED_PROXIES": "10.0.0.1"}, "TRUSTED_PROXIES"),
         ({"MAX_MESSAGE_BYTES": "-1"}, "MAX_MESSAGE_BYTES"),
         ({"MAX_CONNECTIONS_PER_USER": "many"}, "MAX_CONNECTIONS_PER_USER"),
+        ({"REQUESTS_PER_MINUTE": "-1"}, "REQUESTS_PER_MINUTE"),
+        ({"REPLICAS": "0"}, "REPLICAS"),
+        ({"REPLICAS": "3"}, "REDIS_URL is required with REPLICAS=3"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_variable(
@@ -103,6 +107,10 @@ def test_a_bad_value_is_one_line_that_names_the_variable(
 
 def test_any_host_is_possible_behind_a_strict_door(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _load(monkeypatch, AUTH_MODE="strict", ALLOWED_HOSTS="*").hosts == ("*",)
+
+
+def test_several_gateways_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _load(monkeypatch, REPLICAS="3", REDIS_URL="redis://localhost:6379/0").replicas == 3
 
 
 def test_settings_are_frozen() -> None:
