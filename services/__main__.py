@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.shared import kafka
@@ -44,7 +45,15 @@ async def main(stop: asyncio.Event) -> None:
             await _run_all(stop, waves(cluster))
 
 
-def _rooms(sockets: Path) -> Callable[[Kafka], Sequence[Sequence[App]]]:
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Apps that stop together. patience_s: one that is slow to end must not use up the time of the waves behind."""
+
+    apps: Sequence[App]
+    patience_s: float = _WAVE_S
+
+
+def _rooms(sockets: Path) -> Callable[[Kafka], Sequence[Wave]]:
     """Imports the rooms and reads their settings; the result builds them, in waves as they stop."""
     from services.gateway import app as gateway
     from services.gateway import config as gateway_config
@@ -65,7 +74,7 @@ def _rooms(sockets: Path) -> Callable[[Kafka], Sequence[Sequence[App]]]:
     of_users = load(users_config.Settings, **own("users"))
     of_gateway = load(gateway_config.Settings, **addresses)
 
-    def build(cluster: Kafka) -> Sequence[Sequence[App]]:
+    def build(cluster: Kafka) -> Sequence[Wave]:
         study = prediction.build(of_prediction, cluster)
         office = users.build(of_users, cluster)
 
@@ -75,24 +84,26 @@ def _rooms(sockets: Path) -> Callable[[Kafka], Sequence[Sequence[App]]]:
         entrance = stock_data.build(of_stock_data, cluster, worked_through=worked_through if cluster.embedded else None)
         door = gateway.build(of_gateway, cluster)
         # stopping goes against the flow of ticks: first the feed, then the door, then those who finish their work
-        return [[entrance], [door], [study, office]]
+        return [Wave([entrance]), Wave([door], _WAVE_S + of_gateway.drain_s), Wave([study, office])]
 
     return build
 
 
-async def _run_all(stop: asyncio.Event, waves: Sequence[Sequence[App]]) -> None:
+async def _run_all(stop: asyncio.Event, waves: Sequence[Wave]) -> None:
     """Runs every app until `stop`, then stops wave after wave. Where one ends by itself, so do all."""
     stops = [asyncio.Event() for _ in waves]
-    running = [[asyncio.create_task(app.run(ends)) for app in wave] for wave, ends in zip(waves, stops, strict=True)]
-    everyone = [task for wave in running for task in wave]
-    settling = asyncio.create_task(settle(*(app for wave in waves for app in wave)))
+    running = [
+        [asyncio.create_task(app.run(ends)) for app in wave.apps] for wave, ends in zip(waves, stops, strict=True)
+    ]
+    everyone = [task for tasks in running for task in tasks]
+    settling = asyncio.create_task(settle(*(app for wave in waves for app in wave.apps)))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({stopping, *everyone}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     settling.cancel()
-    for wave, ends in zip(running, stops, strict=True):
+    for wave, tasks, ends in zip(waves, running, stops, strict=True):
         ends.set()
-        await asyncio.wait(wave, timeout=_WAVE_S)  # one that is slow to end must not use up the time of the others
+        await asyncio.wait(tasks, timeout=wave.patience_s)
     await asyncio.wait(everyone)
     for task in everyone:
         await task

@@ -145,6 +145,7 @@ class Gateway:
                 "prediction": prediction.healthy,
                 "users": users.healthy,
             },
+            draining=lambda: self._drain.draining,
         )
         handshake = Handshake(settings, admission, verifier, users, crowd.knock)
         reception = Reception(settings, handshake, verifier, crowd, sessions, self._drain)

@@ -38,18 +38,24 @@ class Alive(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """dependencies: by name, for those who may see them."""
+    """draining: nobody is let in any more. dependencies: by name, for those who may see them."""
 
-    status: Word
+    status: Word | Literal["draining"]
     dependencies: dict[str, Word] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Health:
-    """Through a strict door the dependencies and the metrics are for operators; METRICS_PORT has the metrics too."""
+    """Through a strict door the dependencies and the metrics are for operators; METRICS_PORT has the metrics too.
 
-    def __init__(self, checks: Mapping[str, Check], callers: Callers) -> None:
+    draining: is everybody being shown out?
+    """
+
+    def __init__(
+        self, checks: Mapping[str, Check], callers: Callers, draining: Callable[[], bool] = lambda: False
+    ) -> None:
         self._checks = checks
         self._callers = callers
+        self._draining = draining
         self._asking = asyncio.Lock()
         self._asked_at = float("-inf")
         self._found: dict[str, bool] = {}
@@ -72,12 +78,18 @@ class Health:
 
     @endpoint("Can all be served?", also=(503,))
     async def ready(self, request: Request) -> Answer[Readiness]:
-        """503 with the same body while something behind is not ready. Which: for operators under AUTH_MODE=strict."""
-        found = await self._ask()
+        """503 with the same body while something behind is not ready, or while this gateway is stopping.
+
+        What is behind is for operators under AUTH_MODE=strict.
+        """
+        draining = self._draining()
+        found = self._found if draining else await self._ask()
         words: dict[str, Word] = {name: _word(fine) for name, fine in found.items()}
         fine = all(found.values())
-        body = Readiness(_word(fine), words if await self._may_see(request) else msgspec.UNSET)
-        return Answer(body, status=200 if fine else 503)
+        body = Readiness(
+            "draining" if draining else _word(fine), words if await self._may_see(request) else msgspec.UNSET
+        )
+        return Answer(body, status=200 if fine and not draining else 503)
 
     @endpoint("Prometheus metrics", who=Who.OPERATOR, media="text/plain")
     async def metrics(self) -> Response:

@@ -1,6 +1,6 @@
 """All of REST as one ASGI application, with the middleware around it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -32,7 +32,10 @@ from services.shared.telemetry import request_id
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What REST needs of the rest of the gateway. checks: what `/health/ready` asks, by name."""
+    """What REST needs of the rest of the gateway.
+
+    checks: what `/health/ready` asks, by name. draining: is everybody being shown out?
+    """
 
     settings: Settings
     admission: Admission
@@ -42,6 +45,7 @@ class Desk:
     prediction: Prediction
     users: Users
     checks: Mapping[str, Check]
+    draining: Callable[[], bool] = lambda: False
 
 
 def rest_routes(desk: Desk) -> list[BaseRoute]:
@@ -53,7 +57,7 @@ def rest_routes(desk: Desk) -> list[BaseRoute]:
         *Predictions(desk.prediction, desk.symbols, callers).routes(),
         *Alerts(desk.users, desk.symbols, callers).routes(),
         *Notifications(desk.users, callers).routes(),
-        *Health(desk.checks, callers).routes(),
+        *Health(desk.checks, callers, desk.draining).routes(),
         *Docs(desk.admission).routes(),
         *page_routes(),
     ]

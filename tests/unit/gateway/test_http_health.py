@@ -2,9 +2,16 @@
 
 import asyncio
 
+import httpx
 import pytest
 
-from tests.unit.gateway.http_fakes import Front, problem_of
+from services.gateway.config import Settings
+from services.gateway.http.admission import Admission
+from services.gateway.http.callers import Callers
+from services.gateway.http.health import Health
+from services.gateway.http.rest import application
+from services.gateway.tokens import Verifier
+from tests.unit.gateway.http_fakes import BASE, FakeUsers, Front, problem_of
 
 
 async def _yes() -> bool:
@@ -51,6 +58,20 @@ async def test_one_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> N
     async with Front(checks={"kafka": _hangs}).client() as client:
         answer = await client.get("/health/ready")
     assert answer.json()["dependencies"] == {"kafka": "not_ready"}
+
+
+async def test_while_everybody_is_shown_out_it_is_not_ready_whatever_is_behind() -> None:
+    draining = False
+    callers = Callers(Verifier(FakeUsers()), anonymous=True, open=True)
+    health = Health({"kafka": _yes}, callers, lambda: draining)
+    app = application(health.routes(), Admission(Settings(_env_file=None)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        draining = True
+        answer = await client.get("/health/ready")
+        assert (await client.get("/health")).status_code == 200
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "draining", "dependencies": {"kafka": "ready"}}
 
 
 @pytest.mark.parametrize("role", [None, "user", "operator"])
