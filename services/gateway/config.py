@@ -54,6 +54,13 @@ class Settings(SharedSettings):
     max_symbols_per_connection: int = Field(128, ge=0)
     max_messages_per_second: int = Field(10, ge=0, description="messages that one socket may send")
     max_message_bytes: int = Field(65536, ge=0)
+    websocket_compression: bool = Field(
+        False, description="permessage-deflate for sockets that ask for it: fewer bytes, more work on both sides"
+    )
+    coalesce_ms: int = Field(
+        0, ge=0, le=10, description="milliseconds over which news for one room are joined into one write; 0 = none"
+    )
+    workers: int = Field(1, ge=1, le=64, description="gateway processes on this port; several need REDIS_URL")
     max_handshakes_per_second: int = Field(1000, ge=0, description="new sockets that one process lets in; 0 = no limit")
     drain_s: float = Field(
         0.5,
@@ -126,10 +133,11 @@ class Settings(SharedSettings):
 
     @model_validator(mode="after")
     def _several_count_together(self) -> "Settings":
-        if self.replicas > 1 and self.redis_url is None:
-            raise ValueError(
-                f"REDIS_URL is required with REPLICAS={self.replicas}: gateways count requests and connections there"
-            )
+        for name, gateways in (("REPLICAS", self.replicas), ("WORKERS", self.workers)):
+            if gateways > 1 and self.redis_url is None:
+                raise ValueError(
+                    f"REDIS_URL is required with {name}={gateways}: gateways count requests and connections there"
+                )
         return self
 
     @model_validator(mode="after")
