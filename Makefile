@@ -2,7 +2,7 @@
 # Settings are environment variables (.env.example lists them): `PORT=9000 make run` or `make run PORT=9000`.
 
 PY := $(or $(VENV),.venv)/bin/python
-WORKERS ?= 2
+JOBS ?= 2
 COMPOSE = docker compose
 
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ operator: run-venv ## EMAIL=...: makes an operator, from an account or anew
 
 test: dev-venv ## every test, on servers that it brings itself; on Apache Kafka too where Java and Maven are
 	@! command -v java >/dev/null || ! command -v mvn >/dev/null || $(PY) -m tests.servers.kafka
-	@exec $(PY) -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@exec $(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 test-quick: dev-venv ## unit tests only
 	@exec $(PY) -m pytest -q tests/unit $(ARGS)
