@@ -313,7 +313,8 @@ class Front:
             users=self.users,
             checks={"kafka": _yes} if checks is None else checks,
         )
-        self.app: ASGIApp = application([*rest_routes(desk), *routes], desk.admission)
+        self.routes = [*rest_routes(desk), *routes]
+        self.app: ASGIApp = application(self.routes, desk.admission)
 
     def client(self, *, signed_in: bool = False, base: str = BASE, peer: str = "127.0.0.1") -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.users.token()}"} if signed_in else {}
