@@ -17,12 +17,16 @@ from services.gateway.clients import GrpcPrediction, GrpcStockData, GrpcUsers
 from services.gateway.config import Settings
 from services.gateway.conversation import Reception
 from services.gateway.core.hall import Hall
+from services.gateway.core.performance import Performance
 from services.gateway.crowd import Crowd
 from services.gateway.drain import Drain
 from services.gateway.fanout import Fanout, Remembered
+from services.gateway.forecasts import RememberedForecasts
 from services.gateway.handshake import Handshake
 from services.gateway.http.admission import Admission
 from services.gateway.http.health import Check
+from services.gateway.http.limits import Counts
+from services.gateway.http.performance import Watch
 from services.gateway.http.rest import Desk, application, rest_routes
 from services.gateway.revocations import Revocations
 from services.gateway.server import HttpServer
@@ -131,13 +135,14 @@ class Gateway:
 
         symbols, verifier = Symbols(stock_data), Verifier(users, revocations=revocations)
         admission = Admission(settings)
+        performance = Performance()
         desk = Desk(
             settings=settings,
             admission=admission,
             verifier=verifier,
             symbols=symbols,
             stock_data=stock_data,
-            prediction=prediction,
+            prediction=RememberedForecasts(prediction, hall.board.of, performance),
             users=users,
             checks={
                 "kafka": _answers(kafka),
@@ -145,13 +150,15 @@ class Gateway:
                 "prediction": prediction.healthy,
                 "users": users.healthy,
             },
+            counts=Counts(cache),
+            watch=Watch(performance),
             draining=lambda: self._drain.draining,
         )
         handshake = Handshake(settings, admission, verifier, users, crowd.knock)
         reception = Reception(settings, handshake, verifier, crowd, sessions, self._drain)
         door = Door(settings=settings, hall=hall, symbols=symbols, users=users, reception=reception)
         rooms = (stock_data.healthy, prediction.healthy, users.healthy)
-        app = application([*rest_routes(desk), *websocket_routes(door)], admission)
+        app = application([*rest_routes(desk), *websocket_routes(door)], admission, desk)
         return self._drain.around(app), rooms
 
 

@@ -30,7 +30,7 @@ class Request(NamedTuple):
     failed: bool
 
 
-class OfRoute(msgspec.Struct, frozen=True):
+class RoutePerformance(msgspec.Struct, frozen=True):
     """Times until the answer began; error_rate: share of answers of 500 and above."""
 
     avg_time: float
@@ -38,14 +38,14 @@ class OfRoute(msgspec.Struct, frozen=True):
     error_rate: float
 
 
-class Memory(msgspec.Struct, frozen=True):
+class MemoryUsage(msgspec.Struct, frozen=True):
     """What the process holds, in MiB: now, and the mean of late."""
 
     current_mb: float
     avg_mb: float
 
 
-class OfCache(msgspec.Struct, frozen=True):
+class CachePerformance(msgspec.Struct, frozen=True):
     """Forecasts found remembered, and not, since the start."""
 
     hit_rate: float
@@ -53,14 +53,14 @@ class OfCache(msgspec.Struct, frozen=True):
     misses: int
 
 
-class OfPredictions(msgspec.Struct, frozen=True):
+class PredictionPerformance(msgspec.Struct, frozen=True):
     """Times until a forecast was there, made or remembered; predictions_under_100ms: their share."""
 
     avg_time: float
     predictions_under_100ms: float
 
 
-class Metrics(msgspec.Struct, frozen=True):
+class PerformanceMetrics(msgspec.Struct, frozen=True):
     """request_performance: by method and template of the path."""
 
     example: ClassVar[str] = (
@@ -71,24 +71,24 @@ class Metrics(msgspec.Struct, frozen=True):
     )
 
     timestamp: str
-    request_performance: dict[str, OfRoute]
-    memory_usage: Memory
-    cache_performance: OfCache
-    prediction_performance: OfPredictions
+    request_performance: dict[str, RoutePerformance]
+    memory_usage: MemoryUsage
+    cache_performance: CachePerformance
+    prediction_performance: PredictionPerformance
 
 
-class OfApi(msgspec.Struct, frozen=True):
+class ApiPerformance(msgspec.Struct, frozen=True):
     """Over all requests of late."""
 
     p95_response_time: float
     error_rate: float
 
 
-class OfMl(msgspec.Struct, frozen=True):
+class MlPerformance(msgspec.Struct, frozen=True):
     predictions_under_100ms: float
 
 
-class Summary(msgspec.Struct, frozen=True):
+class PerformanceSummary(msgspec.Struct, frozen=True):
     """cache_performance: the hit rate of forecasts. status: `critical` from 5 s at the 95th percentile or a quarter of
     failures on; `degraded` from 1 s, 5 % of failures, or with less than half of the predictions within 100 ms; else
     `optimal`."""
@@ -99,8 +99,8 @@ class Summary(msgspec.Struct, frozen=True):
         '"status":"optimal"}'
     )
 
-    api_performance: OfApi
-    ml_performance: OfMl
+    api_performance: ApiPerformance
+    ml_performance: MlPerformance
     cache_performance: float
     memory_usage_mb: float
     status: Status
@@ -134,30 +134,32 @@ class Performance:
         """What this process holds of the machine's memory."""
         self._memory.append((at_s, memory_bytes))
 
-    def metrics(self, now_s: float, timestamp: str) -> Metrics:
+    def metrics(self, now_s: float, timestamp: str) -> PerformanceMetrics:
         """All of it; timestamp: what the wall clock says."""
         routes = {route: recent for route, kept in self._routes.items() if (recent := _recent(kept, now_s))}
         predictions = _recent(self._predictions, now_s)
         memory = _mean(held for at_s, held in self._memory if at_s > now_s - SPAN_S)
-        return Metrics(
+        return PerformanceMetrics(
             timestamp=timestamp,
             request_performance={
-                route: OfRoute(_time(_mean_time(recent)), _time(_p95(recent)), _share(recent, _has_failed))
+                route: RoutePerformance(_time(_mean_time(recent)), _time(_p95(recent)), _share(recent, _has_failed))
                 for route, recent in sorted(routes.items())
             },
-            memory_usage=Memory(self._current_mb(), _mb(memory)),
-            cache_performance=OfCache(self._hit_rate(), self.hits, self.misses),
-            prediction_performance=OfPredictions(_time(_mean_time(predictions)), _share(predictions, _is_prompt)),
+            memory_usage=MemoryUsage(self._current_mb(), _mb(memory)),
+            cache_performance=CachePerformance(self._hit_rate(), self.hits, self.misses),
+            prediction_performance=PredictionPerformance(
+                _time(_mean_time(predictions)), _share(predictions, _is_prompt)
+            ),
         )
 
-    def summary(self, now_s: float) -> Summary:
+    def summary(self, now_s: float) -> PerformanceSummary:
         """In a few numbers and a word."""
         requests, predictions = _recent(self._requests, now_s), _recent(self._predictions, now_s)
         p95_s, errors = _p95(requests), _share(requests, _has_failed)
         prompt = _share(predictions, _is_prompt)
-        return Summary(
-            api_performance=OfApi(_time(p95_s), errors),
-            ml_performance=OfMl(prompt),
+        return PerformanceSummary(
+            api_performance=ApiPerformance(_time(p95_s), errors),
+            ml_performance=MlPerformance(prompt),
             cache_performance=self._hit_rate(),
             memory_usage_mb=self._current_mb(),
             status=status(p95_s, errors, prompt if predictions else 1.0),
@@ -172,7 +174,7 @@ class Performance:
 
 
 def status(p95_s: float, error_rate: float, prompt: float) -> Status:
-    """The word for these numbers, as `Summary` says."""
+    """The word for these numbers, as `PerformanceSummary` says."""
     if p95_s >= _CRITICAL_P95_S or error_rate >= _CRITICAL_ERRORS:
         return "critical"
     if p95_s >= _DEGRADED_P95_S or error_rate >= _DEGRADED_ERRORS or prompt < _DEGRADED_PROMPT:

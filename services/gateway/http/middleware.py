@@ -8,7 +8,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from prometheus_client import Counter, Histogram
@@ -27,50 +27,69 @@ _log = logging.getLogger("tickroom.gateway.http")
 _REQUESTS = Counter("gateway_http_requests", "HTTP answers by route and status", ["method", "route", "status"])
 _SECONDS = Histogram("gateway_http_request_seconds", "Time until an HTTP answer begins", ["route"])
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+UNMATCHED: Final = "unmatched"
+"""The route of paths that lead nowhere."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
-_DEFAULT_HEADERS: Final[Mapping[str, str]] = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+_DEFAULT_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+_ONLY_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000")
 _PREFLIGHT: Final[Mapping[str, str]] = {
-    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-Request-ID",
-    "Access-Control-Max-Age": "600",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-API-Key, X-Request-ID"
+    ),
+    "Access-Control-Max-Age": "7200",
+    "Vary": "Access-Control-Request-Method, Access-Control-Request-Headers",
 }
-_EXPOSED: Final = "X-Request-ID, X-Response-Time, Retry-After, Location"
+_EXPOSED: Final = (
+    "Deprecation, ETag, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-RateLimit-Limit, "
+    "X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, X-Response-Time"
+)
+
+Answered = Callable[[str, str, int, float], None]
+"""Hears of each answer: method, template of the path, status, seconds until it began."""
 
 
 class Edge:
-    """Gives answers `X-Request-ID` and `X-Response-Time`; turns an unexpected error into a 500 and one log line."""
+    """Gives answers `X-Request-ID`, `X-Response-Time` and what keeps browsers from harm; turns an unexpected error into
+    a 500 and one log line."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, admission: Admission, answered: Answered | None = None) -> None:
         self._app = app
+        self._admission = admission
+        self._answered = answered
+        self._requests: dict[tuple[str, str, int], Counter] = {}
+        self._seconds: dict[str, Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get("x-request-id", "")
-        rid = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+        rid = _request_id(scope)
         token = request_id.set(rid)
         begun = time.perf_counter()
         started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
-            if message["type"] in _STARTS:
+            kind = message["type"]
+            if kind in _STARTS:
                 started = True
                 seconds = time.perf_counter() - begun
-                _finish(message, rid, seconds)
-                if message["type"] == "http.response.start":
-                    _count(scope, message["status"], seconds)
-            elif message["type"] == "websocket.close":
+                self._finish(scope, message, rid, seconds)
+                if kind == "http.response.start":
+                    self._count(scope, message["status"], seconds)
+            elif kind == "websocket.close":
                 started = True
             await send(message)
 
@@ -85,16 +104,43 @@ class Edge:
         finally:
             request_id.reset(token)
 
+    def _finish(self, scope: Scope, message: Message, rid: str, seconds: float) -> None:
+        headers = [*message.get("headers", ())]
+        headers += ((b"x-request-id", rid.encode()), (b"x-response-time", b"%.3f" % seconds))
+        if message["type"] != "websocket.accept":
+            there = {name for name, _ in headers}
+            headers += [each for each in _DEFAULT_HEADERS if each[0] not in there]
+            if self._admission.is_secure(scope):
+                headers.append(_ONLY_HTTPS)
+        message["headers"] = headers
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = _route(scope)
+        labels = (method, route, status)
+        requests = self._requests.get(labels)  # finding a metric by its labels takes longer than counting
+        if requests is None:
+            requests = self._requests[labels] = _REQUESTS.labels(*labels)
+            self._seconds[route] = _SECONDS.labels(route)
+        requests.inc()
+        self._seconds[route].observe(seconds)
+        if self._answered is not None:
+            self._answered(method, route, status, seconds)
+
 
 class Gate:
-    """Refuses what Admission refuses; answers preflights and marks answers for pages of ALLOWED_ORIGINS."""
+    """Refuses what Admission refuses; answers preflights and marks answers for pages of ALLOWED_ORIGINS.
+
+    `Access-Control-Allow-Credentials` is never sent: there are no cookies, tokens travel in a header that scripts set.
+    """
 
     def __init__(self, app: ASGIApp, admission: Admission) -> None:
         self._app = app
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         try:
@@ -102,20 +148,27 @@ class Gate:
         except TickroomError as error:
             await refuse(error, scope, receive, send)
             return
-        origin = Headers(scope=scope).get("origin")
-        if scope["type"] == "websocket" or origin is None or not self._is_guest(scope, origin):
+        if kind == "websocket" or not self._admission.settings.allowed_origins:
             await self._app(scope, receive, send)
-            return
+        else:
+            await self._share(scope, receive, send)
+
+    async def _share(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """With whom an answer is shared depends on who asked: caches are told so in every answer."""
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        guest = origin if origin is not None and self._is_guest(scope, origin) else None
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Access-Control-Allow-Origin"] = origin
-                headers["Access-Control-Expose-Headers"] = _EXPOSED
-                headers.add_vary_header("Origin")
+                answer = MutableHeaders(scope=message)
+                answer.add_vary_header("Origin")
+                if guest is not None:
+                    answer["Access-Control-Allow-Origin"] = guest
+                    answer["Access-Control-Expose-Headers"] = _EXPOSED
             await send(message)
 
-        if scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope):
+        if guest is not None and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, marked)
         else:
             await self._app(scope, receive, marked)
@@ -134,21 +187,14 @@ async def refuse(error: TickroomError, scope: Scope, receive: Receive, send: Sen
     await answer(scope, receive, send)
 
 
-def _finish(message: Message, rid: str, seconds: float) -> None:
-    headers = MutableHeaders(scope=message)
-    headers["X-Request-ID"] = rid
-    headers["X-Response-Time"] = f"{seconds:.3f}"
-    if message["type"] != "websocket.accept":
-        for name, value in _DEFAULT_HEADERS.items():
-            headers.setdefault(name, value)
-
-
-def _count(scope: Scope, status: int, seconds: float) -> None:
-    method = scope["method"] if scope["method"] in _METHODS else "other"
-    _REQUESTS.labels(method, _route(scope), str(status)).inc()
-    _SECONDS.labels(_route(scope)).observe(seconds)
+def _request_id(scope: Scope) -> str:
+    """The caller's where it is a good one, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return secrets.token_hex(8)
 
 
 def _route(scope: Scope) -> str:
     """The template of the path, so that names of metrics and log lines hold nothing that callers made up."""
-    return str(getattr(scope.get("route"), "path", "unmatched"))
+    return str(getattr(scope.get("route"), "path", UNMATCHED))

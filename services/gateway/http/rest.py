@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from services.gateway.backends import Prediction, StockData, Users
 from services.gateway.config import Settings
@@ -16,13 +16,17 @@ from services.gateway.http.accounts import Accounts
 from services.gateway.http.admission import Admission
 from services.gateway.http.alerts import Alerts
 from services.gateway.http.callers import Callers
+from services.gateway.http.conditional import Conditional
 from services.gateway.http.docs import Docs
 from services.gateway.http.health import Check, Health
+from services.gateway.http.limits import Counts, Limits, Who
 from services.gateway.http.middleware import Edge, Gate
 from services.gateway.http.notifications import Notifications
 from services.gateway.http.pages import page_routes
+from services.gateway.http.performance import Watch
 from services.gateway.http.predictions import Predictions
 from services.gateway.http.stocks import Stocks
+from services.gateway.http.warmup import Warmup
 from services.gateway.replies import INTERNAL, from_starlette, problem
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
@@ -35,6 +39,7 @@ class Desk:
     """What REST needs of the rest of the gateway.
 
     checks: what `/health/ready` asks, by name. draining: is everybody being shown out?
+    counts: requests by who sent them. watch: measures how this process is doing.
     """
 
     settings: Settings
@@ -45,12 +50,14 @@ class Desk:
     prediction: Prediction
     users: Users
     checks: Mapping[str, Check]
+    counts: Counts
+    watch: Watch
     draining: Callable[[], bool] = lambda: False
 
 
 def rest_routes(desk: Desk) -> list[BaseRoute]:
     """Every REST path."""
-    callers = Callers(desk.verifier, anonymous=desk.settings.anonymous_market_data, open=desk.settings.open)
+    callers = _callers(desk)
     return [
         *Accounts(desk.users, callers, desk.admission).routes(),
         *Stocks(desk.stock_data, callers).routes(),
@@ -58,19 +65,42 @@ def rest_routes(desk: Desk) -> list[BaseRoute]:
         *Alerts(desk.users, desk.symbols, callers).routes(),
         *Notifications(desk.users, callers).routes(),
         *Health(desk.checks, callers, desk.draining).routes(),
+        *desk.watch.routes(),
+        *Warmup(desk.prediction).routes(),
         *Docs(desk.admission).routes(),
         *page_routes(),
     ]
 
 
-def application(routes: Sequence[BaseRoute], admission: Admission) -> ASGIApp:
-    """`routes` (REST and WebSocket) behind the gate, with every error answered as a problem."""
+def application(routes: Sequence[BaseRoute], admission: Admission, desk: Desk | None = None) -> ASGIApp:
+    """`routes` (REST and WebSocket) behind the gate, with every error answered as a problem.
+
+    desk: that of the REST routes among them, whose requests are counted and measured.
+    """
     app = Starlette(
         routes=routes,
         exception_handlers={TickroomError: _ours, HTTPException: _of_the_router, Exception: _unexpected},
     )
     app.router.redirect_slashes = False  # a path with a slash too many is unknown, as the contract names paths
-    return Edge(Gate(app, admission))
+    inner: ASGIApp = Conditional(app)
+    if desk is not None and desk.settings.requests_per_minute:
+        inner = Limits(inner, desk.settings.requests_per_minute, desk.counts, _sender(desk))
+    return Edge(Gate(inner, admission), admission, None if desk is None else desk.watch.answered)
+
+
+def _callers(desk: Desk) -> Callers:
+    return Callers(desk.verifier, anonymous=desk.settings.anonymous_market_data, open=desk.settings.open)
+
+
+def _sender(desk: Desk) -> Who:
+    """Requests count for the user whom a good token names, else for the address that they come from."""
+    callers = _callers(desk)
+
+    async def who(scope: Scope) -> str:
+        caller = await callers.known(scope)
+        return f"address {desk.admission.client(scope)}" if caller is None else f"user {caller.user_id}"
+
+    return who
 
 
 async def _ours(connection: HTTPConnection, error: Exception) -> Response:

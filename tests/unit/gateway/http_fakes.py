@@ -39,11 +39,15 @@ from services.gateway.backends import (
     WarmUp,
 )
 from services.gateway.config import Settings
+from services.gateway.core.performance import Performance
 from services.gateway.http.admission import Admission
 from services.gateway.http.health import Check
+from services.gateway.http.limits import Counts
+from services.gateway.http.performance import Watch
 from services.gateway.http.rest import Desk, application, rest_routes
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
+from services.shared.cache import Cache, MemoryCache
 from services.shared.errors import Conflict, Denied, NotFound, Unauthenticated
 from services.shared.events import AlertTriggered, encode
 
@@ -294,14 +298,22 @@ async def _yes() -> bool:
 
 
 class Front:
-    """The whole HTTP side on fakes; ask by `client()`. settings: named as in the environment, in lower case."""
+    """The whole HTTP side on fakes; ask by `client()`.
+
+    cache: where requests are counted. settings: named as in the environment, in lower case.
+    """
 
     def __init__(
-        self, routes: Sequence[BaseRoute] = (), checks: Mapping[str, Check] | None = None, **settings: Any
+        self,
+        routes: Sequence[BaseRoute] = (),
+        checks: Mapping[str, Check] | None = None,
+        cache: Cache | None = None,
+        **settings: Any,
     ) -> None:
         self.stock_data = FakeStockData()
         self.prediction = FakePrediction()
         self.users = FakeUsers()
+        self.performance = Performance()
         self.settings = Settings(_env_file=None, **settings)
         desk = Desk(
             settings=self.settings,
@@ -312,9 +324,11 @@ class Front:
             prediction=self.prediction,
             users=self.users,
             checks={"kafka": _yes} if checks is None else checks,
+            counts=Counts(cache or MemoryCache()),
+            watch=Watch(self.performance),
         )
         self.routes = [*rest_routes(desk), *routes]
-        self.app: ASGIApp = application(self.routes, desk.admission)
+        self.app: ASGIApp = application(self.routes, desk.admission, desk)
 
     def client(self, *, signed_in: bool = False, base: str = BASE, peer: str = "127.0.0.1") -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.users.token()}"} if signed_in else {}
