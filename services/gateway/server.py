@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 
 from starlette.types import ASGIApp
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.gateway.http_protocol import HttpProtocol
 from services.gateway.websocket_protocol import FrameProtocol
 from services.shared.errors import StartFailed
 
@@ -31,17 +31,22 @@ _CUT_OFF_S: Final = 0.5
 class HttpServer:
     """Serves `app` on HOST:PORT until told to stop."""
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, max_message_bytes: int = 65536) -> None:
-        """port: 0 picks a free one. max_message_bytes: of one WebSocket message; 0 = no limit."""
+    def __init__(
+        self, app: ASGIApp, *, host: str, port: int, max_message_bytes: int = 65536, compression: bool = False
+    ) -> None:
+        """port: 0 picks a free one. max_message_bytes: of one WebSocket message; 0 = no limit.
+
+        compression: permessage-deflate for those who ask for it.
+        """
         self.host = host
         self.port = port
         self.started = asyncio.Event()
         self._config = Config(
             cast(Any, app),
-            http=HttpToolsProtocol,
+            http=HttpProtocol,
             ws=FrameProtocol,
             ws_max_size=max_message_bytes or sys.maxsize,
-            ws_per_message_deflate=False,
+            ws_per_message_deflate=compression,
             ws_ping_interval=_PING_EVERY_S,
             ws_ping_timeout=_PONG_WITHIN_S,
             lifespan="off",  # the composition root opens and closes what the app needs

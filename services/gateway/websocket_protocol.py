@@ -2,7 +2,9 @@
 
 An application on this server finds `scope["extensions"]["tickroom.frames"]["writer"]`: a FrameWriter whose `write` is
 the transport's own. Control frames (pong, ping, close) go through the same transport and a write is whole frames,
-so they never land inside one another. Also mended here, because rooms full of strangers need it:
+so they never land inside one another. Where permessage-deflate was agreed on, it is without context takeover, so a
+frame that was compressed once (core/deflate.py) can be written to every connection whose writer says `deflated`. Also
+mended here, because rooms full of strangers need it:
 
 - a closing connection leaves its room before the close frame is written, and a peer that never reads is cut off;
 - after a breach of protocol what the peer still sends is read and thrown away for a moment: closing with unread input
@@ -13,11 +15,21 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from prometheus_client import Counter
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
+
+from services.gateway.core.deflate import SETTINGS, WINDOW_BITS
+from services.gateway.websocket_inbound import InboundProtocol
+
+_CLOSES: Final = Counter("gateway_closes", "Sockets closed, by who began and with which code", ["by", "code"])
+_KNOWN_CODES: Final = frozenset(
+    (*range(1000, 1004), *range(1005, 1015), 4400, 4401, 4403, 4404, 4408, 4409, 4429, *range(4500, 4504))
+)
 
 EXTENSION: Final = "tickroom.frames"
 
@@ -25,6 +37,10 @@ WRITE_HIGH_BYTES: Final = 64 << 10
 WRITE_LOW_BYTES: Final = 16 << 10
 _LINGER_S: Final = 1.0
 _CUT_OFF_S: Final = 5.0
+
+_COMPRESSION: Final = ServerPerMessageDeflateFactory(
+    server_no_context_takeover=True, client_no_context_takeover=True, compress_settings=SETTINGS
+)
 
 
 def _nowhere(_data: bytes) -> None:
@@ -36,7 +52,10 @@ def _nothing() -> None:
 
 
 class FrameWriter:
-    """One accepted connection. write: takes whole frames, never waits; paused: the buffer is over WRITE_HIGH_BYTES."""
+    """One accepted connection. write: takes whole frames, never waits; paused: the buffer is over WRITE_HIGH_BYTES.
+
+    deflated: may frames be compressed (core/deflate.py)?
+    """
 
     __slots__ = ("_on_close", "_on_pause", "_on_resume", "_protocol", "closed", "deflated", "paused", "write")
 
@@ -59,13 +78,19 @@ class FrameWriter:
         """What the transport still holds; the kernel's own buffer is not counted."""
         return 0 if self._protocol is None else self._protocol.transport.get_write_buffer_size()
 
+    @property
+    def behind_s(self) -> float:
+        """How old what the peer reads now may be: seconds of the last pong, or since when one is awaited."""
+        return 0.0 if self._protocol is None else self._protocol.behind_s
+
     def close(self, code: int, reason: str = "") -> None:
         """Sends a close frame behind what is buffered, without waiting for a reader that is slow."""
         if self._protocol is not None:
             self._protocol.close(code, reason)
 
-    def _open(self, write: Callable[[bytes], Any]) -> None:
+    def _open(self, write: Callable[[bytes], Any], *, deflated: bool) -> None:
         self.write = write
+        self.deflated = deflated
 
     def _pause(self) -> None:
         self.paused = True
@@ -84,13 +109,16 @@ class FrameWriter:
         on_close()
 
 
-class FrameProtocol(WebSocketsSansIOProtocol):
+class FrameProtocol(InboundProtocol):
     """One WebSocket connection of the gateway."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._writer = FrameWriter(self)
         self._cut_off: asyncio.TimerHandle | None = None
+        self._accepted = False
+        if self.config.ws_per_message_deflate:
+            self.conn.available_extensions = [_COMPRESSION]
 
     def close(self, code: int, reason: str = "") -> None:
         """Starts the closing handshake now; the peer has `_CUT_OFF_S` to finish it. Does nothing once closing."""
@@ -124,7 +152,8 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             self.handshake_complete = True  # refused in due form; uvicorn would log an error
         if message["type"] == "websocket.accept" and not self.transport.is_closing():
             self.transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
-            self._writer._open(self.transport.write)
+            self._accepted = True
+            self._writer._open(self.transport.write, deflated=any(map(_reads_our_window, self.conn.extensions)))
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -133,13 +162,6 @@ class FrameProtocol(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._writer._resume()
-
-    def send_receive_event_to_app(self) -> None:
-        if self.curr_msg_data_type == "text" and not _is_text(self.frames):
-            self.conn.fail(CloseCode.INVALID_DATA, "not UTF-8")
-            self.handle_parser_exception()
-            return
-        super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
         if self.close_sent:
@@ -159,9 +181,13 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         self._leave()
         super().handle_close(event)
 
-    def keepalive_timeout(self) -> None:
+    def give_up(self) -> None:
         self._leave()
-        super().keepalive_timeout()
+        super().give_up()
+
+    def eof_received(self) -> None:
+        self._leave()  # the transport closes once the buffer is empty, which a peer that does not read can put off
+        super().eof_received()
 
     def shutdown(self) -> None:
         self._leave()
@@ -172,6 +198,8 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         if self._cut_off is not None:
             self._cut_off.cancel()
+        if self._accepted:
+            self._count()
 
     def _leave(self) -> None:
         """No frame follows a close frame. A transport waits for its buffer before it closes: not for ever, with us."""
@@ -184,11 +212,16 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
+        self._read_portions()
+
+    def _count(self) -> None:
+        came, sent = self.conn.close_rcvd, self.conn.close_sent
+        if sent is not None and not self.conn.close_rcvd_then_sent:
+            by, code = "gateway", sent.code
+        else:
+            by, code = "client", CloseCode.ABNORMAL_CLOSURE if came is None else came.code
+        _CLOSES.labels(by, str(int(code)) if code in _KNOWN_CODES else "other").inc()
 
 
-def _is_text(frames: list[bytes]) -> bool:
-    try:
-        b"".join(frames).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _reads_our_window(extension: Extension) -> bool:
+    return isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits >= WINDOW_BITS

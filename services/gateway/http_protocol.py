@@ -1,0 +1,86 @@
+"""uvicorn's HTTP protocol, for strangers: the head of a request has a bounded size, and nobody keeps it waiting."""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_MOST_HEAD_BYTES: Final = 64 << 10
+_HEAD_WITHIN_S: Final = 10.0
+_BODY_GOES_ON_WITHIN_S: Final = 20.0
+_LINGER_S: Final = 1.0
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection until it is upgraded. Who asks nothing, or stops in the middle of a request, is shown out."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes: int | None = None  # as far as it has come; None while none is awaited
+        self._in_message = False
+        self._refused = False
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if not self._in_message:
+            self._await_head()
+        super().data_received(data)
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self._refuse()
+
+    def on_message_begin(self) -> None:
+        self._in_message = True
+        self._await_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = None
+        self._wait(_BODY_GOES_ON_WITHIN_S)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._wait(_BODY_GOES_ON_WITHIN_S)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        self._wait(None)
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._wait(None)
+        super().handle_websocket_upgrade()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait(None)
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._head_bytes is None:
+            self._head_bytes = 0
+            self._wait(_HEAD_WITHIN_S)
+
+    def _wait(self, seconds: float | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = None if seconds is None else self.loop.call_later(seconds, self._lose_patience)
+
+    def _refuse(self) -> None:
+        self._refused = True
+        self.transport.write(_TOO_LARGE)
+        self._wait(_LINGER_S)  # closed at once, with input unread, the kernel would send a reset instead of the answer
+
+    def _lose_patience(self) -> None:
+        if self.flow.read_paused:  # we are the slow side
+            self._wait(_BODY_GOES_ON_WITHIN_S)
+        else:
+            self.transport.close()
