@@ -62,7 +62,7 @@ class Stocks:
 
     @endpoint("Bars of one symbol, oldest first", who=Who.READER, errors={404: "unknown_symbol"})
     async def history(self, wish: HistoryQuery) -> Answer[Listing[BarShown]]:
-        """Completed bars only, from `start` to `end`; both may be left out. Answers have an ETag for `If-None-Match`."""
+        """Completed bars only, from `start` to `end`; both may be left out. Answers carry an ETag (`If-None-Match`)."""
         found = await self.stock_data.history(
             HistoryQuestion(
                 symbol=wish.symbol,
@@ -80,7 +80,7 @@ class Stocks:
 
     @endpoint("Every symbol that is known here", who=Who.READER)
     async def tickers(self) -> Answer[Listing[TickerShown]]:
-        """Answers have an ETag for `If-None-Match`."""
+        """Answers carry an ETag (`If-None-Match`)."""
         page = listing(
             TickerShown(each.ticker, each.sector or None, each.rows, each.first or None, each.last or None)
             for each in await self.stock_data.tickers()
