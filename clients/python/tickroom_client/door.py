@@ -22,6 +22,7 @@ from tickroom_client.tokens import Ticket
 _SUBPROTOCOL: Final = Subprotocol("tickroom.v1")
 _CLOSE_S: Final = 2.0
 _MOST_MESSAGE_BYTES: Final = 4 << 20
+_MOST_WAITING_FRAMES: Final = 4  # each may hold dozens of messages, and what waits grows old
 _PASSING_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FINAL_CODES: Final = frozenset({1002, 1003, 1007, 1008, 1009, 1010})  # what was said was wrong; so it would be again
 _OURSELVES: Final = "too_many_connections"
@@ -66,6 +67,7 @@ class Door:
                 close_timeout=_CLOSE_S,
                 ping_interval=None,  # the line watches over silence itself: an answer may wait behind a slow user
                 max_size=_MOST_MESSAGE_BYTES,
+                max_queue=_MOST_WAITING_FRAMES,
                 **secure,
             )
         except InvalidStatus as refusal:

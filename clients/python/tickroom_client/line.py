@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Generic, NoReturn, Self, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -15,6 +15,7 @@ from tickroom_client.door import Door, told_s, unauthenticated
 from tickroom_client.errors import Garbled, Unreachable
 from tickroom_client.messages import Frame
 from tickroom_client.patience import Patience
+from tickroom_client.silence import Silence
 from tickroom_client.talk import Talk
 from tickroom_client.tokens import Ticket, Tokens
 
@@ -45,6 +46,7 @@ class Line(Generic[T]):
         self._turned_away = False
         self._returning = False
         self._expiring = False
+        self._broken: Exception | None = None
         self._answers: deque[Frame] = deque()
         self._due = asyncio.Event()
 
@@ -88,7 +90,7 @@ class Line(Generic[T]):
     async def _converse(self, connection: ClientConnection) -> NoReturn:
         began = asyncio.get_running_loop().time()
         _log.info("connected to %s", self._talk.path)
-        self._expiring = False
+        self._expiring, self._broken = False, None
         self._answers.clear()
         self._talk.begin()
         self._due.set()
@@ -105,13 +107,13 @@ class Line(Generic[T]):
                 self._failures, self._turned_away = 0, False
             speaking.cancel()
             await asyncio.wait([speaking])
-            if not speaking.cancelled() and (error := speaking.exception()) is not None:
-                raise error
+            if self._broken is not None:
+                raise self._broken
 
     # Listening
 
     async def _listen(self, connection: ClientConnection) -> NoReturn:
-        with _Silence(self._patience.silence_s, connection) as silence:
+        with Silence(self._patience.silence_s, connection.transport) as silence:
             while True:
                 silence.begins()
                 text = await connection.recv()
@@ -133,7 +135,7 @@ class Line(Generic[T]):
     # Speaking
 
     async def _speak(self, connection: ClientConnection) -> None:
-        """Ends with the connection; an error of the token provider ends that."""
+        """Ends with the connection; an error of the token provider ends both."""
         try:
             while True:
                 await self._due.wait()
@@ -143,9 +145,9 @@ class Line(Generic[T]):
                     await asyncio.sleep(self._patience.between_s)
         except ConnectionClosed:
             return
-        except Exception:
+        except Exception as error:
+            self._broken = error
             await connection.close()
-            raise
 
     async def _next(self) -> Frame | None:
         if self._answers:
@@ -176,37 +178,6 @@ class Line(Generic[T]):
             async with asyncio.timeout(_LAST_WORDS_S):
                 while (frame := self._talk.say()) is not None:
                     await connection.send(json.dumps(frame))
-
-
-class _Silence:
-    """Cuts a connection off where nothing was heard for `most_s`; what waits for a slow user is no silence."""
-
-    def __init__(self, most_s: float, connection: ClientConnection) -> None:
-        self._most_s = most_s
-        self._transport = connection.transport
-        self._loop = asyncio.get_running_loop()
-        self._since_s: float | None = None
-
-    def begins(self) -> None:
-        self._since_s = self._loop.time()
-
-    def ends(self) -> None:
-        self._since_s = None
-
-    def __enter__(self) -> Self:
-        self._timer = self._loop.call_later(self._most_s, self._look)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        lasted_s = 0.0 if self._since_s is None else self._loop.time() - self._since_s
-        if lasted_s >= self._most_s:
-            _log.warning("nothing was heard for %g s", self._most_s)
-            self._transport.abort()
-        else:
-            self._timer = self._loop.call_later(self._most_s - lasted_s, self._look)
 
 
 def _frames(text: str | bytes) -> list[Frame]:

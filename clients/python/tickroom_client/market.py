@@ -161,8 +161,12 @@ class MarketTalk:
                     self._ledger.forget(symbol)
 
     def _hear_resumed(self, frame: Frame) -> Sequence[Message]:
-        self._muted.discard(frame["symbol"])
-        return () if frame["recovered"] else [self._ledger.lose(frame["symbol"])]
+        symbol = frame["symbol"]
+        self._muted.discard(symbol)
+        if not frame["recovered"]:
+            return [self._ledger.lose(symbol)]
+        self._ledger.hold(symbol)
+        return ()
 
     def _hear_error(self, frame: Frame) -> Sequence[Message]:
         frame_id = frame.get("id")

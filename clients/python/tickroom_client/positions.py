@@ -59,6 +59,12 @@ class Ledger:
         records.rejoins = predictions.rejoins = True
         return _gap(symbol, None, "not_recovered", records)
 
+    def hold(self, symbol: str) -> None:
+        """The server has proven whole what came since: the next prediction joins the last one, or is the first."""
+        records, predictions = self._of(symbol)
+        if not predictions.epoch:
+            predictions.move(records.epoch, 0)
+
     def rejoin(self, symbol: str) -> None:
         """A snapshot was asked for: it need not join what was before."""
         for sequence in self._of(symbol):
@@ -70,15 +76,13 @@ class Ledger:
     def position(self, symbol: str) -> dict[str, Any] | None:
         """Where `symbol` stands, as the server's `resume` wants it; None where no record was seen.
 
-        Both kinds share one epoch, the records': of predictions that are of another one none was seen in this.
+        Both kinds share one epoch, the records': of predictions that are of another one none (0) was seen in this.
         """
         records, predictions = self._seen.get(symbol, (None, None))
         if records is None or predictions is None or not records.epoch:
             return None
-        position: dict[str, Any] = {"epoch": records.epoch, "price": records.seq}
-        if predictions.epoch:
-            position["prediction"] = predictions.seq if predictions.epoch == records.epoch else 0
-        return position
+        seen = predictions.seq if predictions.epoch == records.epoch else 0
+        return {"epoch": records.epoch, "price": records.seq, "prediction": seen}
 
     def symbols(self) -> list[str]:
         return list(self._seen)
