@@ -97,6 +97,10 @@ class Crowd:
             if held:
                 await self._try(partial(self._cache.keep, held, LEASE_S))
 
+    def __len__(self) -> int:
+        """Sockets that have a place here."""
+        return len(self._held)
+
     def knock(self) -> None:
         """Raises Unavailable: `draining`, or `busy` where more come in than MAX_HANDSHAKES_PER_SECOND."""
         self._draining()
