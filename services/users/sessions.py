@@ -22,12 +22,11 @@ from services.users.store import after_pair, is_id, notifications, page_size
 from services.users.store import sessions as store
 from services.users.store.accounts import Account
 from services.users.store.sessions import Ref, Session
-from services.users.tokens import Claims, Tokens, new_refresh_token, refresh_hash
+from services.users.tokens import Claims, Tokens, looks_like_refresh_token, new_refresh_token, refresh_hash
 
 MOST_CHECKED: Final = 1000
 _PAGE: Final = 5000
 _CLOCKS_S: Final = 60  # by which the clocks of two machines may differ
-_MOST_TOKEN: Final = 512
 
 _log = logging.getLogger("tickroom.users.sessions")
 
@@ -73,7 +72,7 @@ class Sessions:
         Raises Unauthenticated (`bad_refresh_token`); one that was used up before ends its login.
         """
         session_id, now = refresh_token.partition(".")[0], self.now()
-        if not is_id(session_id) or len(refresh_token) > _MOST_TOKEN:
+        if not is_id(session_id) or not looks_like_refresh_token(refresh_token):
             raise _refused("unknown")
         async with self.database.transaction() as session:
             held = await store.lock_family(session, session_id)

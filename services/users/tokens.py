@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ _ALGORITHM: Final = "EdDSA"
 _PURPOSE: Final = b"tickroom access tokens, ed25519, 1"
 _SUCCESSION: Final = b"tickroom refresh tokens, hmac-sha256, 1"
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub", "version", "sid")
+_REFRESH_TOKEN: Final = re.compile(r"[^.]{1,64}\.[A-Za-z0-9_-]{43}")
 _MOST_CHARACTERS: Final = 4096
 
 
@@ -98,6 +100,11 @@ class Tokens:
 def new_refresh_token(session_id: str) -> str:
     """It names its login, so that one that was used up can be told from one that is made up."""
     return f"{session_id}.{new_secret()}"
+
+
+def looks_like_refresh_token(text: str) -> bool:
+    """Could it be one? Anything else is a mistake, and says nothing about who holds the real one."""
+    return _REFRESH_TOKEN.fullmatch(text) is not None
 
 
 def new_secret() -> str:

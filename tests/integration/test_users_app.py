@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import ANY
 
 import grpc
+import jwt
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import select
 
 from services.shared import positions
@@ -20,23 +21,16 @@ from services.shared.errors import (
     Conflict,
     InvalidInput,
     NotFound,
-    TickroomError,
     TooMany,
     Unauthenticated,
     Unavailable,
 )
-from services.shared.events import AlertTriggered, Record, decode_notification, encode
+from services.shared.events import AccountUpdated, AlertTriggered, SessionRevoked, decode_notification, encode
 from services.shared.kafka import Kafka
 from services.shared.positions import Position
-from services.shared.rpc import stock_data_pb2, users_pb2
-from services.shared.rpc.channel import open_channel, serve
-from services.shared.rpc.status import to_error
-from services.shared.rpc.stock_data_pb2_grpc import StockDataServicer, add_StockDataServicer_to_server
-from services.shared.rpc.users_pb2_grpc import UsersStub
-from services.shared.topics import ALERTS, NOTIFICATIONS, TICKS, partition_of
-from services.users.app import Office, build
+from services.shared.rpc import users_pb2
+from services.shared.topics import ALERTS
 from services.users.bell import Bell
-from services.users.config import Settings
 from services.users.core import wording
 from services.users.core.conditions import KINDS
 from services.users.core.journal import Firing
@@ -44,112 +38,13 @@ from services.users.core.rules import Rule
 from services.users.outbox import Relay
 from services.users.store import notifications
 from services.users.tables import CHECKPOINTS, AlertRow
+from tests.integration.users_house import PASSWORD, House, fails, register, wish
 from tests.servers.postgres import PostgresServer
 from tests.unit.users.room import CREATED, add_user, firings, migrated, settings_of, until
 from tests.unit.users.ticks import at, tick
 
 if TYPE_CHECKING:
     from services.shared.rpc.users_pb2_grpc import UsersAsyncStub  # stands in the type stub alone
-
-_ADDRESSES = {"grpc_listen": "users", "stock_data_address": "stock_data"}
-PASSWORD = "plum-tarmac-otter"
-
-
-class Market(StockDataServicer):
-    """stock_data as far as users asks it."""
-
-    async def Tickers(self, request: Any, context: Any) -> stock_data_pb2.TickersReply:
-        return stock_data_pb2.TickersReply(tickers=[stock_data_pb2.Ticker(ticker=each) for each in ("AAPL", "IBM")])
-
-    async def History(self, request: Any, context: Any) -> stock_data_pb2.HistoryReply:
-        return stock_data_pb2.HistoryReply()
-
-    async def Latest(self, request: Any, context: Any) -> stock_data_pb2.LatestReply:
-        return stock_data_pb2.LatestReply()
-
-    async def FeedStatus(self, request: Any, context: Any) -> stock_data_pb2.FeedStatusReply:
-        return stock_data_pb2.FeedStatusReply(feed="replay", epoch="epoch-1", clock=at(100))
-
-
-class House:
-    """Rooms of one test: a folder for sockets, one database, one Kafka."""
-
-    def __init__(self, folder: Path, database_url: str | None, kafka: Kafka) -> None:
-        self.folder, self.database_url, self.kafka = folder, database_url, kafka
-
-    def settings(self, **others: object) -> Settings:
-        addresses = {name: f"unix:{self.folder}/{room}" for name, room in _ADDRESSES.items()}
-        return settings_of(self.folder, self.database_url, **addresses, **others)
-
-    def office(self, **settings: object) -> Office:
-        return build(self.settings(**settings), self.kafka)
-
-    @asynccontextmanager
-    async def running(self, office: Office | None = None, **settings: object) -> AsyncIterator[UsersAsyncStub]:
-        """The room from start to an orderly stop."""
-        office, stop = office or self.office(**settings), asyncio.Event()
-        task = asyncio.create_task(office.run(stop))
-        waiting = asyncio.create_task(office.started.wait())
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
-        if task.done():
-            await task
-        try:
-            async with open_channel(f"unix:{self.folder}/users", token=None, service="x") as channel:
-                yield UsersStub(channel)
-        finally:
-            stop.set()
-            async with asyncio.timeout(10):
-                await task
-
-    @asynccontextmanager
-    async def after_restart(self) -> AsyncIterator[House]:
-        """The same house later: Apache Kafka is still there, an embedded broker's log has died with its process."""
-        if self.kafka.embedded:
-            async with embedded_kafka() as kafka:
-                yield House(self.folder, self.database_url, kafka)
-        else:
-            yield self
-
-    @asynccontextmanager
-    async def market(self) -> AsyncIterator[None]:
-        async with serve(
-            f"unix:{self.folder}/stock_data",
-            "stock_data",
-            lambda server: add_StockDataServicer_to_server(Market(), server),
-            token=None,
-        ):
-            yield
-
-    async def publish(self, *records: Record) -> None:
-        producer = await self.kafka.producer()
-        for first in range(0, len(records), 20):
-            sent = [
-                await producer.send(
-                    TICKS.name,
-                    encode(record),
-                    key=record.symbol.encode(),
-                    partition=partition_of(record.symbol, self.kafka.partitions(TICKS)),
-                )
-                for record in records[first : first + 20]
-            ]
-            await asyncio.gather(*sent)
-        await producer.stop()
-
-    async def published(self, count: int) -> list[tuple[str, AlertTriggered]]:
-        """(key, event) of everything on topic `notifications`, once there are `count`."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka.bootstrap, auto_offset_reset="earliest")
-        await consumer.start()
-        consumer.assign([TopicPartition(NOTIFICATIONS.name, n) for n in range(self.kafka.partitions(NOTIFICATIONS))])
-        found: list[tuple[str, AlertTriggered]] = []
-        async with asyncio.timeout(15):
-            while len(found) < count:
-                for records in (await consumer.getmany(timeout_ms=200)).values():
-                    for record in records:
-                        event = decode_notification(record.value or b"")
-                        assert isinstance(event, AlertTriggered)
-                        found.append(((record.key or b"").decode(), event))
-        await consumer.stop()
-        return found
 
 
 @pytest.fixture
@@ -166,27 +61,6 @@ async def small_house(tmp_path: Path) -> AsyncIterator[House]:
         house = House(tmp_path, None, kafka)
         async with house.market():
             yield house
-
-
-async def fails(call: Any) -> TickroomError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return to_error(caught.value)
-
-
-async def register(users: UsersAsyncStub, name: str = "ada", client: str = "") -> users_pb2.LoginReply:
-    return await users.Register(
-        users_pb2.RegisterRequest(name=name, email=f"{name}@example.org", password=PASSWORD, client=client)
-    )
-
-
-def wish(
-    user_id: str, kind: str = "crossing_up", threshold: float = 150.0, **others: Any
-) -> users_pb2.CreateAlertRequest:
-    given = {"symbol": "AAPL", "trigger": "every_time"} | others
-    return users_pb2.CreateAlertRequest(
-        user_id=user_id, conditions=[users_pb2.Condition(type=kind, threshold=threshold)], **given
-    )
 
 
 # -- the whole path ------------------------------------------------------------------------------------------------
@@ -327,6 +201,58 @@ async def test_a_database_that_is_away_for_a_while_loses_nothing(tmp_path: Path)
                 server.start()
                 told = await house.published(100)
     assert [event.seq for _, event in told if event.alert_id == rule.id] == list(range(2, 201, 2))
+
+
+async def test_the_end_of_logins_reaches_the_gateways(house: House) -> None:
+    async with house.running() as users:
+        ada, bob = await register(users), await register(users, "bob")
+        changed = users_pb2.UpdateProfileRequest(
+            user_id=ada.user_id, password="slate-window-heron", current_password=PASSWORD
+        )
+        assert (await users.UpdateProfile(changed)).email == "ada@example.org"
+        claims = jwt.decode(bob.access_token, options={"verify_signature": False})
+        await users.Logout(users_pb2.LogoutRequest(user_id=bob.user_id, session_id=claims["sid"]))
+        told = await house.notifications(3)
+        assert [event for key, event in told if key == bob.user_id] == [
+            SessionRevoked(id=ANY, user_id=bob.user_id, session_id=claims["sid"], version=0, timestamp=ANY)
+        ]
+        assert [event for key, event in told if key == ada.user_id] == [
+            AccountUpdated(id=ANY, event="password_changed", timestamp=ANY, user_id=ada.user_id),
+            SessionRevoked(id=ANY, user_id=ada.user_id, session_id="", version=2, timestamp=ANY),
+        ]
+        listed = await users.ListRevocations(users_pb2.ListRevocationsRequest())
+        ended = [event for _, event in told if isinstance(event, SessionRevoked)]
+        assert sorted(map(encode, ended)) == sorted(listed.events)
+        shown = await users.ListNotifications(users_pb2.ListNotificationsRequest(user_id=ada.user_id))
+        assert [type(decode_notification(each.event)) for each in shown.notifications] == [AccountUpdated]
+
+
+async def test_logins_over_the_wire(small_house: House) -> None:
+    async with small_house.running() as users:
+        ada = await register(users)
+        refreshed = await users.Refresh(users_pb2.RefreshRequest(refresh_token=ada.refresh_token))
+        claims = jwt.decode(refreshed.access_token, options={"verify_signature": False})
+        assert (claims["role"], claims["version"]) == ("user", 1)
+        ref = users_pb2.SessionRef(
+            user_id=ada.user_id, session_id=claims["sid"], version=1, role="user", expires_at=claims["exp"]
+        )
+        issued = await users.IssueTicket(users_pb2.IssueTicketRequest(session=ref))
+        assert issued.expires_in == 30
+        assert await users.RedeemTicket(users_pb2.RedeemTicketRequest(ticket=issued.ticket)) == ref
+        again = await fails(users.RedeemTicket(users_pb2.RedeemTicketRequest(ticket=issued.ticket)))
+        assert (type(again), again.code) == (Unauthenticated, "bad_ticket")
+        (session,) = (await users.ListSessions(users_pb2.ListSessionsRequest(user_id=ada.user_id))).sessions
+        assert session.id == claims["sid"]
+        stale = users_pb2.SessionRef(user_id=ada.user_id, session_id=claims["sid"], version=2)
+        checked = await users.CheckSessions(users_pb2.CheckSessionsRequest(sessions=[stale, ref]))
+        assert list(checked.valid) == [False, True]
+        assert (await users.Keys(users_pb2.KeysRequest())).token_ttl_s == 900
+        nothing = await users.UpdateProfile(users_pb2.UpdateProfileRequest(user_id=ada.user_id))
+        assert nothing == await users.GetProfile(users_pb2.GetProfileRequest(user_id=ada.user_id))
+        changed = await users.UpdateProfile(
+            users_pb2.UpdateProfileRequest(user_id=ada.user_id, name="Ada", preferences_json='{"theme":"dark"}')
+        )
+        assert (changed.name, changed.preferences_json) == ("Ada", '{"theme":"dark"}')
 
 
 # -- accounts ------------------------------------------------------------------------------------------------------

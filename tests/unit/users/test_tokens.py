@@ -9,7 +9,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.shared.errors import Unauthenticated
-from services.users.tokens import AUDIENCE, ISSUER, Tokens, new_refresh_token, refresh_hash, stored_hash
+from services.users.tokens import (
+    AUDIENCE,
+    ISSUER,
+    Tokens,
+    looks_like_refresh_token,
+    new_refresh_token,
+    refresh_hash,
+    stored_hash,
+)
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 OLD, NEW = "o" * 32, "n" * 32
@@ -85,6 +93,8 @@ def test_a_refresh_token_names_its_login_and_is_stored_as_a_hash() -> None:
     assert refresh_hash(token) == stored_hash(secret)
     assert secret.encode() not in refresh_hash(token)
     assert new_refresh_token("session") != token
+    assert looks_like_refresh_token(token)
+    assert not any(looks_like_refresh_token(each) for each in ("", session_id, f"{session_id}.", secret, token + "x"))
 
 
 def test_what_follows_on_a_refresh_token_is_always_the_same_and_known_by_the_secret_alone() -> None:
