@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
+
+from tests.servers.kafka import KafkaServer
+from tests.servers.process import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("stock_data", "prediction", "users", "gateway")
@@ -147,3 +150,53 @@ async def embedded(folder: Path, **settings: str) -> AsyncIterator[tuple[Process
     with process("services", log, environment) as running:
         found = await running.says(r"(?s)" + r"listening on .*?" * earlier + r"listening on (http://\S+)")
         yield running, found[1]
+
+
+class Four:
+    """The four services as processes of their own."""
+
+    def __init__(self, folder: Path, kafka: str, database: str, redis: str, settings: Mapping[str, str]) -> None:
+        ports = {name: free_port() for name in ROOMS}
+        self.base = f"http://127.0.0.1:{ports['gateway']}"
+        self._folder = folder
+        self._stack = AsyncExitStack()
+        self._environment = {
+            **settings,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "DATABASE_URL": database,
+            "REDIS_URL": redis,
+            "SECRET_KEY": "s" * 64,
+            "INTERNAL_TOKEN": "t" * 32,
+            "PORT": str(ports["gateway"]),
+            **{f"{name.upper()}_ADDRESS": f"dns:///127.0.0.1:{ports[name]}" for name in ROOMS[:3]},
+        }
+        self._ports = ports
+
+    def start(self, name: str, instance: str = "", **more: str) -> Process:
+        environment = {
+            **self._environment,
+            "DATA_DIR": str(self._folder / f"{name}{instance}"),
+            "GRPC_LISTEN": f"127.0.0.1:{self._ports[name] if not instance else free_port()}",
+            **more,
+        }
+        log = self._folder / f"{name}{instance}.log"
+        return self._stack.enter_context(process(f"services.{name}", log, environment))
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def four(
+    folder: Path, kafka: KafkaServer, database: str, redis: str, **settings: str
+) -> AsyncIterator[tuple[Four, dict[str, Process]]]:
+    houses = Four(folder, kafka.bootstrap, database, redis, settings)
+    try:
+        running = {name: houses.start(name) for name in ROOMS}
+        await running["gateway"].says("listening on")
+        async with httpx.AsyncClient(base_url=houses.base, trust_env=False) as http, asyncio.timeout(60):
+            while (await http.get("/health/ready")).status_code != 200:  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.1)
+        yield houses, running
+    finally:
+        await houses.close()

@@ -7,8 +7,7 @@ import gzip
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from importlib import resources
@@ -23,10 +22,9 @@ from websockets.exceptions import ConnectionClosed
 from services.shared.calendars import close_time, open_time
 from services.shared.kafka import connect
 from services.shared.topics import ALERTS, READERS_WITH_STATE, SIGNALS, TICKS
-from tests.e2e.house import ROOMS, Person, Process, embedded, frames, login, process, register, room
+from tests.e2e.house import Person, embedded, four, frames, login, register, room
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
-from tests.servers.process import free_port
 from tests.servers.redis import RedisServer
 
 REPLAY = {
@@ -147,57 +145,6 @@ async def test_the_whole_process_killed_goes_on_to_the_same_firings(tmp_path: Pa
 # -- four processes on Apache Kafka, PostgreSQL, Redis: one of them is killed ------------------------------------------
 
 
-class Four:
-    """The four services as processes of their own."""
-
-    def __init__(self, folder: Path, kafka: str, database: str, redis: str, settings: Mapping[str, str]) -> None:
-        ports = {name: free_port() for name in ROOMS}
-        self.base = f"http://127.0.0.1:{ports['gateway']}"
-        self._folder = folder
-        self._stack = AsyncExitStack()
-        self._environment = {
-            **REPLAY,
-            **settings,
-            "KAFKA_BOOTSTRAP_SERVERS": kafka,
-            "DATABASE_URL": database,
-            "REDIS_URL": redis,
-            "SECRET_KEY": "s" * 64,
-            "INTERNAL_TOKEN": "t" * 32,
-            "PORT": str(ports["gateway"]),
-            **{f"{name.upper()}_ADDRESS": f"dns:///127.0.0.1:{ports[name]}" for name in ROOMS[:3]},
-        }
-        self._ports = ports
-
-    def start(self, name: str, instance: str = "", **more: str) -> Process:
-        environment = {
-            **self._environment,
-            "DATA_DIR": str(self._folder / f"{name}{instance}"),
-            "GRPC_LISTEN": f"127.0.0.1:{self._ports[name] if not instance else free_port()}",
-            **more,
-        }
-        log = self._folder / f"{name}{instance}.log"
-        return self._stack.enter_context(process(f"services.{name}", log, environment))
-
-    async def close(self) -> None:
-        await self._stack.aclose()
-
-
-@asynccontextmanager
-async def four(
-    folder: Path, kafka: KafkaServer, database: str, redis: str, **settings: str
-) -> AsyncIterator[tuple[Four, dict[str, Process]]]:
-    houses = Four(folder, kafka.bootstrap, database, redis, settings)
-    try:
-        running = {name: houses.start(name) for name in ROOMS}
-        await running["gateway"].says("listening on")
-        async with httpx.AsyncClient(base_url=houses.base, trust_env=False) as http, asyncio.timeout(60):
-            while (await http.get("/health/ready")).status_code != 200:  # noqa: ASYNC110 (it tells nobody)
-                await asyncio.sleep(0.1)
-        yield houses, running
-    finally:
-        await houses.close()
-
-
 async def signals_of(bootstrap: str) -> dict[tuple[str, int], str]:
     """Every signal on the topic by its cause, without the epoch. One that stands there twice must say the same."""
     kafka = await connect(bootstrap, 30)
@@ -228,7 +175,7 @@ async def play(
     name = f"crash_{kill or 'none'}"
     folder = folder / name
     folder.mkdir()
-    async with four(folder, kafka, postgres.create_database(name), redis.url) as (houses, running):
+    async with four(folder, kafka, postgres.create_database(name), redis.url, **REPLAY) as (houses, running):
         ada = await register(houses.base)
         await make_rules(ada)
         watcher = Watcher(houses.base)
@@ -304,7 +251,7 @@ async def test_two_users_workers_share_the_symbols_and_one_goes_on_for_both(
     redis_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    kafka, slower = empty_apache_kafka.bootstrap, {"REPLAY_RATE": "500", "REPLAY_START": "2012-06-01"}
+    kafka, slower = empty_apache_kafka.bootstrap, {**REPLAY, "REPLAY_RATE": "500", "REPLAY_START": "2012-06-01"}
     async with four(tmp_path, empty_apache_kafka, postgres_url, redis_url, **slower) as (houses, _):
         second = houses.start("users", "2", USERS_ROLE="worker")
         await second.says(r"32 partitions")
