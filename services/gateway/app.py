@@ -28,6 +28,7 @@ from services.gateway.http.health import Check
 from services.gateway.http.limits import Counts
 from services.gateway.http.performance import Watch
 from services.gateway.http.rest import Desk, application, rest_routes
+from services.gateway.http.stream import Streams
 from services.gateway.revocations import Revocations
 from services.gateway.server import HttpServer
 from services.gateway.sessions import OpenSessions
@@ -158,7 +159,8 @@ class Gateway:
         reception = Reception(settings, handshake, verifier, crowd, sessions, self._drain)
         door = Door(settings=settings, hall=hall, symbols=symbols, users=users, reception=reception)
         rooms = (stock_data.healthy, prediction.healthy, users.healthy)
-        app = application([*rest_routes(desk), *websocket_routes(door)], admission, desk)
+        streams = Streams(settings, hall, symbols, desk.callers, admission, reception)
+        app = application([*rest_routes(desk), *streams.routes(), *websocket_routes(door)], admission, desk)
         return self._drain.around(app), rooms
 
 

@@ -33,7 +33,7 @@ from services.gateway.handshake import Visitor
 from services.shared.errors import NotFound, TickroomError, Unavailable
 
 CONNECTIONS = Gauge("gateway_connections", "Open sockets", ["room"])
-_MERGED = Counter("gateway_merged_updates", "Updates overtaken by newer ones while their reader was slow")
+MERGED = Counter("gateway_merged_updates", "Updates overtaken by newer ones while their reader was slow")
 
 _HOLD_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 0.02
@@ -80,7 +80,7 @@ class MarketRooms:
                 await visit.run()
             finally:
                 visit.leave()
-                _MERGED.inc(visit.seat.merged)
+                MERGED.inc(visit.seat.merged)
 
 
 class _Visit:
@@ -147,6 +147,7 @@ class _Visit:
         self._enter_if_free()
 
     def _too_slow(self) -> None:
+        self._rooms.hall.leave(self.seat)  # at once: on a server without our frames the close waits for its reader
         self._conversation.end(TooSlow("this reader is too slow; come back and resume"))
 
     async def _say(self, text: bytes) -> None:
@@ -197,20 +198,13 @@ class _Visit:
             symbol: Seen(each.epoch.encode(), each.price, each.prediction)
             for symbol, each in zip(symbols, said.positions.values(), strict=True)
         }
-        await self._catch_up(seen)
+        await catch_up(self._rooms.hall, seen)
         if self._holding is not None:
             self._holding.cancel()
             self._holding = None
             self._enter_if_free(seen, said.id)
         elif self._entered:
             self._rooms.hall.resume(self.seat, seen, said.id)
-
-    async def _catch_up(self, seen: Mapping[str, Seen]) -> None:
-        """A client may come from a gateway that had read more than this one: a moment, and it has read that too."""
-        for _ in range(_LOOKS):
-            if not self._rooms.hall.is_behind(seen):
-                return
-            await asyncio.sleep(_LOOK_AGAIN_S)
 
     def _set_rate(self, said: SetRate) -> None:
         if self._pacing is not None:
@@ -262,3 +256,11 @@ class _Pacing:
         self._seat.tick()
         if self._seat.waiting:
             self.due()
+
+
+async def catch_up(hall: Hall, seen: Mapping[str, Seen]) -> None:
+    """A client may come from a gateway that had read more than this one: a moment, and it has read that too."""
+    for _ in range(_LOOKS):
+        if not hall.is_behind(seen):
+            return
+        await asyncio.sleep(_LOOK_AGAIN_S)

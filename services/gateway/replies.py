@@ -122,7 +122,12 @@ OUTCOMES: Final[Mapping[type[TickroomError], Outcome]] = {
     TickroomError: Outcome(500, 4500),
 }
 
-CLOSE_OF_CODE: Final[Mapping[str, int]] = {"auth_timeout": 4408, "too_many_connections": 4409, "draining": 4503}
+CLOSE_OF_CODE: Final[Mapping[str, int]] = {
+    "auth_timeout": 4408,
+    "too_many_connections": 4409,
+    "too_slow": 4501,
+    "draining": 4503,
+}
 """Codes of errors whose close code says more than that of their family."""
 
 

@@ -54,10 +54,15 @@ class Desk:
     watch: Watch
     draining: Callable[[], bool] = lambda: False
 
+    @property
+    def callers(self) -> Callers:
+        """Who may call what."""
+        return Callers(self.verifier, anonymous=self.settings.anonymous_market_data, open=self.settings.open)
+
 
 def rest_routes(desk: Desk) -> list[BaseRoute]:
     """Every REST path."""
-    callers = _callers(desk)
+    callers = desk.callers
     return [
         *Accounts(desk.users, callers, desk.admission).routes(),
         *Stocks(desk.stock_data, callers).routes(),
@@ -88,13 +93,9 @@ def application(routes: Sequence[BaseRoute], admission: Admission, desk: Desk | 
     return Edge(Gate(inner, admission), admission, None if desk is None else desk.watch.answered)
 
 
-def _callers(desk: Desk) -> Callers:
-    return Callers(desk.verifier, anonymous=desk.settings.anonymous_market_data, open=desk.settings.open)
-
-
 def _sender(desk: Desk) -> Who:
     """Requests count for the user whom a good token names, else for the address that they come from."""
-    callers = _callers(desk)
+    callers = desk.callers
 
     async def who(scope: Scope) -> str:
         caller = await callers.known(scope)

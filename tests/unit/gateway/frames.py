@@ -36,7 +36,7 @@ def frames_of(data: bytes, extensions: Sequence[Extension] = ()) -> list[Frame]:
             raise AssertionError("a frame is cut off")
 
 
-def messages_of(data: bytes) -> list[dict[str, Any]]:
+def messages_of(data: bytes) -> list[Any]:
     return [json.loads(bytes(frame.data)) for frame in frames_of(data)]
 
 

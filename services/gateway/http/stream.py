@@ -1,0 +1,201 @@
+"""Server-sent events: prices and predictions for people behind proxies that break WebSocket.
+
+The messages are those of the extended profile, by the same outbox rules. Each event's `id` holds the positions of all
+symbols of the stream, so a browser that reconnects (with `Last-Event-ID`, by itself) resumes at any gateway.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.config import Settings
+from services.gateway.conversation import Reception
+from services.gateway.core.dialects import EXTENDED
+from services.gateway.core.hall import Hall
+from services.gateway.core.outbox import Waiting
+from services.gateway.core.positions import Seen
+from services.gateway.core.seats import Item, QueuedSeat
+from services.gateway.core.speech import ErrorFrame, TokenExpiring, spoken
+from services.gateway.core.wire import Update
+from services.gateway.handshake import Visitor
+from services.gateway.http.admission import Admission
+from services.gateway.http.bodies import Query
+from services.gateway.http.callers import Callers
+from services.gateway.http.routing import Who, endpoint, resource
+from services.gateway.market_rooms import CONNECTIONS, MERGED, TooSlow, catch_up
+from services.gateway.symbols import Symbols
+from services.gateway.tokens import Caller
+from services.shared.errors import FieldError, InvalidInput, TickroomError
+
+PATH: Final = "/api/v1/stream"
+
+_MEDIA: Final = "text/event-stream"
+_HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_RETRY_MS: Final = 2000
+_CHUNK_BYTES: Final = 16 << 10
+_MOST_NAMES: Final = 16_384  # characters
+_POSITION = re.compile(r"([A-Z0-9][A-Z0-9.\-]{0,31}):([0-9A-Za-z_-]{1,64}):(\d{1,16})(?::(\d{1,16}))?")
+
+
+class StreamQuery(Query):
+    symbols: str = Field(
+        min_length=1, max_length=_MOST_NAMES, description="symbols or company names, by comma", examples=["AAPL,MSFT"]
+    )
+    last_event_id: str = Field(
+        "", max_length=_MOST_NAMES, description="the `id` of the last event seen, for clients that can't set the header"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    settings: Settings
+    hall: Hall
+    symbols: Symbols
+    callers: Callers
+    admission: Admission
+    reception: Reception
+
+    def routes(self) -> list[Route]:
+        return [resource(PATH, self.callers, GET=self.open)]
+
+    @endpoint(
+        "Prices and predictions as server-sent events",
+        who=Who.READER,
+        media=_MEDIA,
+        errors={404: "unknown_symbol", 429: "too_many_connections", 503: "draining"},
+    )
+    async def open(self, request: Request, caller: Caller | None, wish: StreamQuery) -> Response:
+        """Each event's `data` is one message of the extended WebSocket profile: first what was missed since
+        `Last-Event-ID`, or the last known price and prediction of each symbol, then whatever happens."""
+        symbols = await self._symbols(wish)
+        if request.method == "HEAD":
+            return Response(headers=_HEADERS, media_type=_MEDIA)
+        seen = _positions(request.headers.get("last-event-id") or wish.last_event_id, symbols)
+        visitor = Visitor(caller, self.admission.client(request.scope), True, None, hold=False, owes_token=False)
+        self.reception.drain.check()
+        async with AsyncExitStack() as visit:
+            await visit.enter_async_context(self.reception.crowd.admit(visitor))
+            stream = _Stream(self, symbols, seen)
+            if caller is not None:
+                watched = self.reception.sessions.watch(caller, warn=stream.warn, close=stream.end)
+                visit.callback(watched.end)
+                await watched.check()
+            visit.enter_context(self.reception.drain.open(stream.end))
+            return _Streaming(stream.events(), visit.pop_all())
+
+    async def _symbols(self, wish: StreamQuery) -> list[str]:
+        names = [name.strip() for name in wish.symbols.split(",") if name.strip()]
+        most = self.settings.max_symbols_per_connection
+        if not names or (most and len(names) > most):
+            error = FieldError("symbols", f"from 1 to {most or 'any number of'} symbols, by comma")
+            raise InvalidInput(f"{error.loc}: {error.msg}", errors=(error,))
+        return list(dict.fromkeys([await self.symbols.resolve(name) for name in names]))
+
+
+class _Streaming(StreamingResponse):
+    """Ends the visit however the answer ends, also where it never began."""
+
+    def __init__(self, events: AsyncIterator[bytes], visit: AsyncExitStack) -> None:
+        super().__init__(events, headers=_HEADERS, media_type=_MEDIA)
+        self._visit = visit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._visit:
+            await super().__call__(scope, receive, send)
+
+
+class _Stream:
+    """One client. It ends with an `error` event, behind which a browser reconnects and resumes."""
+
+    def __init__(self, streams: Streams, symbols: Sequence[str], seen: Mapping[str, Seen]) -> None:
+        self._hall = streams.hall
+        self._seen = dict(seen)
+        self._waiting = asyncio.Event()
+        self._ended: TickroomError | None = None
+        self._seat = QueuedSeat(EXTENDED, self._waiting.set, self._too_slow)
+        self._seat.listed = dict.fromkeys(symbols)
+
+    def warn(self, in_s: int) -> None:
+        self._seat.say(spoken(TokenExpiring(in_s=in_s)))
+
+    def end(self, error: TickroomError) -> None:
+        self._ended = error
+        self._waiting.set()
+
+    async def events(self) -> AsyncIterator[bytes]:
+        yield b"retry: %d\n\n" % _RETRY_MS
+        await catch_up(self._hall, self._seen)
+        self._hall.enter(self._seat, None, dict(self._seen))
+        with CONNECTIONS.labels("stream").track_inprogress():
+            try:
+                while self._ended is None:
+                    await self._waiting.wait()
+                    self._waiting.clear()
+                    while self._ended is None and (chunk := self._chunk()):
+                        yield chunk
+                yield _goodbye(self._ended)
+            finally:
+                self._hall.leave(self._seat)
+                MERGED.inc(self._seat.merged)
+
+    def _chunk(self) -> bytes:
+        events: list[bytes] = []
+        size = 0
+        while size < _CHUNK_BYTES and (item := self._seat.next()) is not None:
+            events.append(self._event(item))
+            size += len(events[-1])
+        return b"".join(events)
+
+    def _event(self, item: Item) -> bytes:
+        if isinstance(item, Waiting):
+            self._advance(item.update)
+            return b"id: %b\ndata: %b\n\n" % (_encoded(self._seen), self._seat.text(item))
+        return b"data: %b\n\n" % item
+
+    def _advance(self, update: Update) -> None:
+        seen = self._seen.get(update.symbol)
+        if seen is None or seen.epoch < update.epoch:
+            seen = Seen(update.epoch, 0, 0)
+        if seen.epoch == update.epoch:
+            is_prediction = update.kind == "prediction"
+            self._seen[update.symbol] = Seen(
+                seen.epoch,
+                seen.price if is_prediction else update.seq,
+                update.seq if is_prediction else seen.prediction,
+            )
+
+    def _too_slow(self) -> None:
+        self.end(TooSlow("this reader is too slow; come back and resume"))
+
+
+def _positions(event_id: str, symbols: Sequence[str]) -> dict[str, Seen]:
+    """Where a client stands by its last event; symbols that it did not name, or wrote otherwise, begin anew."""
+    seen: dict[str, Seen] = {}
+    for part in event_id.split(","):
+        found = _POSITION.fullmatch(part.strip())
+        if found is not None and found[1] in symbols:
+            seen[found[1]] = Seen(found[2].encode(), int(found[3]), None if found[4] is None else int(found[4]))
+    return seen
+
+
+def _encoded(seen: Mapping[str, Seen]) -> bytes:
+    return b",".join(
+        b"%b:%b:%d" % (symbol.encode(), each.epoch, each.price or 0)
+        + (b"" if each.prediction is None else b":%d" % each.prediction)
+        for symbol, each in seen.items()
+    )
+
+
+def _goodbye(error: TickroomError) -> bytes:
+    said = spoken(ErrorFrame(code=error.code, message=error.detail, retryable=error.retryable))
+    wait = b"" if error.retry_after_s is None else b"retry: %d\n" % round(error.retry_after_s * 1000)
+    return b"%bdata: %b\n\n" % (wait, said)
