@@ -63,6 +63,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
 
 _MARKET: Final = ("PlainPrice", "PlainPrediction", *_EXTENDED)
 _EVERYWHERE: Final = ("Authenticated", "ServerPong", "ServerPing", "TokenExpiring", "ErrorFrame")
+_STREAMED: Final = (*_EXTENDED, "Resumed", "TokenExpiring", "ErrorFrame")
 _ANSWERED_EVERYWHERE: Final = ("Auth", "Ping", "Pong")
 _PROFILES: Final = (
     "Plain profile: one JSON object per text frame, and nothing but `auth` and `ack` is heard. Extended profile "
@@ -281,10 +282,11 @@ def _stream() -> Json:
         "address": "/api/v1/stream",
         "description": (
             "Server-sent events, for those behind proxies that break WebSocket: prices and predictions of the symbols "
-            "in `?symbols=`, by comma. `Last-Event-ID` goes on where the last connection ended."
+            "in `?symbols=`, by comma, each as the `data` of one event. Its `id` holds the positions of all of them: "
+            "with it as `Last-Event-ID` the next connection goes on behind it, at any gateway."
         ),
         "servers": [{"$ref": "#/servers/web"}],
-        "messages": _referred("#/components/messages/", _MARKET),
+        "messages": _referred("#/components/messages/", _STREAMED),
     }
 
 
@@ -294,7 +296,7 @@ def _operations() -> Json:
         secured = {"security": [{"$ref": "#/components/securitySchemes/bearer"}]} if room.private else {}
         found[f"{room.name}_says"] = _operation("send", room.name, room.says) | secured
         found[f"{room.name}_hears"] = _operation("receive", room.name, room.hears) | secured
-    found["stream_says"] = _operation("send", "stream", _MARKET)
+    found["stream_says"] = _operation("send", "stream", _STREAMED)
     for topic in TOPICS:
         found[f"publish_{topic.name}"] = _operation("send", topic.name, [each.__name__ for each in _EVENTS[topic]])
         found[f"park_{topic.name}"] = _operation("send", f"{topic.name}_dead", ["DeadLetter"])

@@ -163,9 +163,9 @@ def _argument(name: str, hint: Any) -> Argument:
     plain, optional = _without_none(hint)
     if hint is IdempotencyKey:
         return Argument(name, Kind.KEY)
-    if get_origin(hint) is Annotated:
-        (path,) = (each for each in hint.__metadata__ if isinstance(each, InPath))
-        return Argument(name, Kind.PATH, path=path)
+    for path in getattr(hint, "__metadata__", ()):
+        if isinstance(path, InPath):
+            return Argument(name, Kind.PATH, path=path)
     if inspect.isclass(plain):
         for family, kind in _FAMILIES.items():
             if issubclass(plain, family):

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 
-from services.gateway.http.bodies import MAX_BODY_BYTES
+from services.gateway.http.bodies import FORM_TYPE, MAX_BODY_BYTES, Form, read_form
+from services.gateway.replies import NotJson, TooLarge, Unreadable
+from services.shared.errors import InvalidInput
 from tests.unit.gateway.http_fakes import Front, problem_of
 
 LOGIN = "/api/users/login"
@@ -227,3 +230,39 @@ async def test_no_bytes_make_us_fail(raw: bytes, prefix: bytes) -> None:
             problem_of(answer, answer.status_code)
         answer = await client.request("GET", "/api/stocks/history", content=prefix + raw)
         assert answer.status_code in (200, 400, 422)
+
+
+class _Grant(Form):
+    grant_type: str = "password"
+    username: str
+
+
+def _form_request(raw: bytes, kind: str = FORM_TYPE) -> Request:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": raw}
+
+    return Request({"type": "http", "headers": [(b"content-type", kind.encode())]}, receive)
+
+
+@pytest.mark.parametrize("kind", [FORM_TYPE, f"{FORM_TYPE}; charset=UTF-8", FORM_TYPE.upper()])
+async def test_forms_are_read(kind: str) -> None:
+    found = await read_form(_form_request(b"grant_type=&username=ada%40example.org+%C3%A9&more=", kind), _Grant)
+    assert (found.grant_type, found.username) == ("password", "ada@example.org é")
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "error"),
+    [
+        (b"username=a", "application/json", NotJson),
+        (b"username=a", f"{FORM_TYPE}; charset=latin-1", NotJson),
+        (b"username=a&username=b", FORM_TYPE, Unreadable),
+        (b"username=%ff", FORM_TYPE, Unreadable),
+        (b"username=\xff", FORM_TYPE, Unreadable),
+        (b"a=1&" * 200, FORM_TYPE, Unreadable),
+        (b"username=" + b"a" * MAX_BODY_BYTES, FORM_TYPE, TooLarge),
+        (b"username=", FORM_TYPE, InvalidInput),
+    ],
+)
+async def test_what_is_no_form_of_ours_is_refused(raw: bytes, kind: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await read_form(_form_request(raw, kind), _Grant)
