@@ -7,8 +7,9 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Scope
+from starlette.routing import BaseRoute, Match, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from services.gateway.backends import Prediction, StockData, Users
 from services.gateway.config import Settings
@@ -82,15 +83,37 @@ def application(routes: Sequence[BaseRoute], admission: Admission, desk: Desk | 
 
     desk: that of the REST routes among them, whose requests are counted and measured.
     """
+    sockets = [route for route in routes if isinstance(route, WebSocketRoute)]
     app = Starlette(
-        routes=routes,
+        routes=[route for route in routes if not isinstance(route, WebSocketRoute)],
         exception_handlers={TickroomError: _ours, HTTPException: _of_the_router, Exception: _unexpected},
     )
     app.router.redirect_slashes = False  # a path with a slash too many is unknown, as the contract names paths
     inner: ASGIApp = Conditional(app)
     if desk is not None and desk.settings.requests_per_minute:
         inner = Limits(inner, desk.settings.requests_per_minute, desk.counts, _sender(desk))
-    return Edge(Gate(inner, admission), admission, None if desk is None else desk.watch.answered)
+    return Edge(Gate(_Sockets(sockets, inner), admission), admission, None if desk is None else desk.watch.answered)
+
+
+class _Sockets:
+    """Leads WebSocket handshakes straight to their rooms.
+
+    Not through Starlette's layers: a dozen coroutines and closures would live as long as each idle socket.
+    """
+
+    def __init__(self, routes: Sequence[WebSocketRoute], app: ASGIApp) -> None:
+        self._routes = routes
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            for route in self._routes:
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found)
+                    await route.endpoint(WebSocket(scope, receive, send))
+                    return
+        await self._app(scope, receive, send)
 
 
 def _sender(desk: Desk) -> Who:
