@@ -130,8 +130,8 @@ class FrameProtocol(InboundProtocol):
             self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self._read_on()
         self.close_timer = self.loop.call_later(_CUT_OFF_S, self.transport.close)
+        self._read_on()
 
     # What uvicorn calls
 
@@ -174,8 +174,8 @@ class FrameProtocol(InboundProtocol):
         self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self._read_on()
         self.close_timer = self.loop.call_later(_LINGER_S, self.transport.close)
+        self._read_on()
 
     def handle_close(self, event: Frame) -> None:
         self._leave()

@@ -24,14 +24,14 @@ on_both_loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, *, max_message_bytes: int = 65536) -> AsyncIterator[int]:
+async def serving(app: ASGIApp, *, max_message_bytes: int = 65536, compression: bool = False) -> AsyncIterator[int]:
     """The port that `app` is served on. Whatever the loop or the log has to complain of fails the test."""
     complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
     listening = _Errors(complaints)
     logging.getLogger().addHandler(listening)
     stop = asyncio.Event()
-    server = HttpServer(app, host="127.0.0.1", port=0, max_message_bytes=max_message_bytes)
+    server = HttpServer(app, host="127.0.0.1", port=0, max_message_bytes=max_message_bytes, compression=compression)
     running = asyncio.create_task(server.run(stop))
     await asyncio.wait_for(server.started.wait(), 10)
     try:
@@ -85,6 +85,10 @@ class RawClient:
 
     def close(self) -> None:
         self._socket.close()
+
+    def half_close(self) -> None:
+        """Says that nothing more comes, and does not go."""
+        self._socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Vanishes without a goodbye."""

@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+from prometheus_client import REGISTRY
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
@@ -319,6 +320,62 @@ def test_one_that_never_answers_a_ping_is_cut_off(run: Run, monkeypatch: pytest.
             assert echo.closed == 1
 
     run(go())
+
+
+@on_both_loops
+def test_one_that_hangs_up_half_and_never_reads_is_cut_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_protocol, "_CUT_OFF_S", 0.2)
+
+    async def go() -> None:
+        echo = Echo()
+        async with serving(echo) as port, raw_client(port) as client:
+            await until(lambda: bool(echo.writers))
+            protocol = echo.protocol
+            _fill(echo.writer)
+            client.half_close()
+            await until(lambda: echo.closed == 1)
+            await until(lambda: protocol.disconnected)
+
+    run(go())
+
+
+@on_both_loops
+@pytest.mark.parametrize(
+    ("by", "code", "label"),
+    [
+        ("client", 1000, "1000"),
+        ("client", 3999, "other"),
+        ("client", None, "1005"),
+        ("client", 0, "1006"),
+        ("gateway", 4501, "4501"),
+        ("gateway", 4999, "other"),
+        ("gateway", 0, "1002"),
+    ],
+)
+def test_closes_are_counted_by_who_began_and_why(run: Run, by: str, code: int | None, label: str) -> None:
+    async def go() -> None:
+        echo = Echo()
+        before = _closes(by, label)
+        async with serving(echo) as port, raw_client(port, receive_buffer=1 << 20) as client:
+            await until(lambda: bool(echo.writers))
+            if by == "client" and code == 0:
+                client.reset()
+            elif by == "client":
+                await client.say(Opcode.CLOSE, b"" if code is None else code.to_bytes(2))
+            elif code:
+                echo.writer.close(code)
+                await client.say(Opcode.CLOSE, code.to_bytes(2))
+            else:
+                await client.say(Opcode.CONT, b"of nothing")
+                await client.read(lambda got: len(got) > 3)
+                client.close()
+            await until(lambda: _closes(by, label) == before + 1)
+
+    run(go())
+
+
+def _closes(by: str, code: str) -> float:
+    return REGISTRY.get_sample_value("gateway_closes_total", {"by": by, "code": code}) or 0.0
 
 
 def _fill(writer: FrameWriter) -> None:
