@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
 from typing import Final
@@ -75,9 +75,6 @@ class Drain:
         """`app`, whose HTTP requests are waited for."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http":
-                await app(scope, receive, send)
-                return
             self._requests += 1
             try:
                 await app(scope, receive, send)
@@ -85,7 +82,11 @@ class Drain:
                 self._requests -= 1
                 self._changed.set()
 
-        return counted
+        def either(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            # a coroutine of ours would live as long as each socket
+            return (counted if scope["type"] == "http" else app)(scope, receive, send)
+
+        return either
 
     async def empty(self) -> None:
         """Returns once every socket was closed and every request answered, after `over_s` seconds at most."""
