@@ -114,16 +114,16 @@ class House:
             await asyncio.gather(*sent)
         await producer.stop()
 
-    async def published(self, count: int) -> list[tuple[str, AlertTriggered]]:
-        """(key, event) of everything on topic `notifications`, once there are `count`: firings and nothing else."""
+    async def published(self, count: int, *, once: bool = False) -> list[tuple[str, AlertTriggered]]:
+        """As `notifications`, of firings and nothing else."""
         found: list[tuple[str, AlertTriggered]] = []
-        for key, event in await self.notifications(count):
+        for key, event in await self.notifications(count, once=once):
             assert isinstance(event, AlertTriggered)
             found.append((key, event))
         return found
 
-    async def notifications(self, count: int) -> list[tuple[str, Notification]]:
-        """(key, event) of everything on topic `notifications`, once there are `count`."""
+    async def notifications(self, count: int, *, once: bool = False) -> list[tuple[str, Notification]]:
+        """(key, event) of everything on topic `notifications`, when there are `count`. once: repeats left out."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka.bootstrap, auto_offset_reset="earliest")
         await consumer.start()
         consumer.assign([TopicPartition(NOTIFICATIONS.name, n) for n in range(self.kafka.partitions(NOTIFICATIONS))])
@@ -131,9 +131,10 @@ class House:
         async with asyncio.timeout(15):
             while len(found) < count:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
-                    found += [
-                        ((record.key or b"").decode(), decode_notification(record.value or b"")) for record in records
-                    ]
+                    for record in records:
+                        event = decode_notification(record.value or b"")
+                        if not (once and event.id in {each.id for _, each in found}):
+                            found.append(((record.key or b"").decode(), event))
         await consumer.stop()
         return found
 
