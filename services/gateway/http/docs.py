@@ -8,9 +8,7 @@ from starlette.routing import Route
 
 from services.gateway.http import asyncapi, openapi
 from services.gateway.http.admission import Admission
-from services.gateway.http.routing import Answer, endpoint, resource
-
-_KEEP_AND_ASK = {"Cache-Control": "no-cache"}  # kept, and asked for again each time: it changes with the gateway
+from services.gateway.http.routing import endpoint, resource
 
 
 class Docs:
@@ -26,16 +24,16 @@ class Docs:
             resource("/asyncapi", GET=self.asyncapi),
         ]
 
-    @endpoint("This document")
-    async def openapi(self, request: Request) -> Answer[dict[str, Any]]:
+    @endpoint("This document", kept=True)
+    async def openapi(self, request: Request) -> dict[str, Any]:
         """OpenAPI 3.1: every path that is asked and answered."""
         if self._openapi is None:
             self._openapi = await asyncio.to_thread(openapi.document, request.app.routes)
-        return Answer(self._openapi, _KEEP_AND_ASK)
+        return self._openapi
 
-    @endpoint("The rooms and the events")
-    async def asyncapi(self, request: Request) -> Answer[dict[str, Any]]:
+    @endpoint("The rooms and the events", kept=True)
+    async def asyncapi(self, request: Request) -> dict[str, Any]:
         """AsyncAPI 3: the WebSocket rooms with every message both ways, the event stream, the events on Kafka."""
         host = request.headers["host"]
         secure = self._admission.is_own(request.scope, f"https://{host}")
-        return Answer(await asyncio.to_thread(asyncapi.document, host, secure=secure), _KEEP_AND_ASK)
+        return await asyncio.to_thread(asyncapi.document, host, secure=secure)

@@ -90,7 +90,7 @@ class Endpoint:
     """One declared operation. answer: the type of the JSON body, None where it has none or is not JSON.
 
     also: other statuses that the same body comes with. errors: status -> when, beside those that follow from the
-    arguments. deprecated: since when.
+    arguments. kept: may callers keep the answer, and ask each time whether it still holds? deprecated: since when.
     """
 
     name: str
@@ -104,6 +104,7 @@ class Endpoint:
     media: str
     also: tuple[int, ...]
     errors: Mapping[int, str]
+    kept: bool
     deprecated: date | None
 
     def of(self, kind: Kind) -> Argument | None:
@@ -120,6 +121,7 @@ def endpoint(
     media: str = JSON,
     also: tuple[int, ...] = (),
     errors: Mapping[int, str] | None = None,
+    kept: bool = False,
     deprecated: date | None = None,
     name: str = "",
 ) -> Callable[[F], F]:
@@ -145,6 +147,7 @@ def endpoint(
             media=media,
             also=also,
             errors=errors or {},
+            kept=kept,
             deprecated=deprecated,
         )
         setattr(handler, _MARK, declared)

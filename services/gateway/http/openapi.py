@@ -29,7 +29,8 @@ _INFO: Final[Json] = {
     "summary": "Live stock prices, buy/sell signals and personal alerts",
     "description": (
         "Times are UTC. Every answer carries `X-Request-ID` and `X-Response-Time`; every error is a problem "
-        "(RFC 9457). Every GET answers HEAD, every path OPTIONS. WebSocket rooms and events on Kafka: `/asyncapi`."
+        "(RFC 9457). Where requests are limited, every answer says how many are left, as that of 429 does. "
+        "Every GET answers HEAD, every path OPTIONS. WebSocket rooms and events on Kafka: `/asyncapi`."
     ),
     "license": {"name": "MIT", "identifier": "MIT"},
 }
@@ -46,11 +47,17 @@ _HEADERS: Final[Mapping[str, Json]] = {
     "Deprecation": {"description": "since when not to use this any more (RFC 9745)", "schema": {"type": "string"}},
     "Retry-After": {"description": "seconds", "schema": {"type": "string", "pattern": r"^\d+$"}},
     "WWW-Authenticate": {"schema": {"type": "string"}},
+    "ETag": {"description": "for `If-None-Match` of the next request", "schema": {"type": "string"}},
+    "RateLimit": {"description": "requests left (r), seconds until they are new (t)", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "requests (q) in so many seconds (w)", "schema": {"type": "string"}},
+    "X-RateLimit-Limit": {"description": "requests in a minute", "schema": {"type": "integer"}},
+    "X-RateLimit-Remaining": {"description": "requests left", "schema": {"type": "integer"}},
+    "X-RateLimit-Reset": {"description": "UNIX seconds when they are new", "schema": {"type": "integer"}},
 }
 _HEADERS_OF: Final[Mapping[int, tuple[str, ...]]] = {
     201: ("Location",),
     401: ("WWW-Authenticate",),
-    429: ("Retry-After",),
+    429: ("Retry-After", *(name for name in _HEADERS if "RateLimit" in name)),
     502: ("Retry-After",),
     503: ("Retry-After",),
     504: ("Retry-After",),
@@ -69,7 +76,6 @@ _OF_WHO: Final[Mapping[Who, tuple[int, ...]]] = {
     Who.OPERATOR: (401, 403),
 }
 _OF_ALL: Final = (429, 503)
-_EMPTY: Final = frozenset({204, 304})
 _ALWAYS_A_TOKEN: Final = frozenset({Who.OWNER})
 
 
@@ -168,6 +174,11 @@ def _not_null(schema: Json) -> Json:
 
 def _responses(endpoint: Endpoint, answers: Mapping[Any, Json]) -> Json:
     found: Json = {str(status): _success(endpoint, status, answers) for status in (endpoint.status, *endpoint.also)}
+    if endpoint.kept:
+        found["304"] = {
+            "description": "what `If-None-Match` names still holds",
+            "headers": _referred((*_ALWAYS, "ETag")),
+        }
     statuses = {*chain.from_iterable(_OF_KIND.get(each.kind, ()) for each in endpoint.arguments)}
     statuses |= {404} if any(each.path is not None for each in endpoint.arguments) else set()
     statuses |= {*_OF_WHO[endpoint.who], *_OF_ALL}
@@ -179,9 +190,10 @@ def _responses(endpoint: Endpoint, answers: Mapping[Any, Json]) -> Json:
 
 
 def _success(endpoint: Endpoint, status: int, answers: Mapping[Any, Json]) -> Json:
-    headers = (*_ALWAYS, *_HEADERS_OF.get(status, ()), *(("Deprecation",) if endpoint.deprecated else ()))
+    own = {"ETag": endpoint.kept, "Deprecation": endpoint.deprecated is not None}
+    headers = (*_ALWAYS, *_HEADERS_OF.get(status, ()), *(name for name, there in own.items() if there))
     found: Json = {"description": phrase(status), "headers": _referred(headers)}
-    if status in _EMPTY:
+    if status == 204:
         return found
     if endpoint.answer is not None:
         found["content"] = {endpoint.media: _example(endpoint.answer) | {"schema": answers[endpoint.answer]}}

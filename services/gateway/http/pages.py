@@ -22,7 +22,6 @@ _FILES: Final[Mapping[str, tuple[str, str, str]]] = {
     "/static/docs.js": ("docs.js", "text/javascript", "What the second page does"),
 }
 _HEADERS: Final[Mapping[str, str]] = {
-    "Cache-Control": "no-cache",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -37,7 +36,7 @@ def page_routes() -> list[Route]:
 def _file(path: str, name: str, kind: str, summary: str) -> Route:
     content = (_FOLDER / name).read_bytes()
 
-    @endpoint(summary, media=kind, name=name.replace(".", "_"))
+    @endpoint(summary, media=kind, kept=True, name=name.replace(".", "_"))
     async def show() -> Response:
         return Response(content, headers=_HEADERS, media_type=kind)
 

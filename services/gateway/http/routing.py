@@ -27,8 +27,9 @@ looked at in this order, whoever is not let in learns nothing else:
 From the return annotation follows the answer: a msgspec Struct (or anything that msgspec encodes) is the body with
 `status`; `Listing[Item]` is a page; `Answer[Body]` adds headers such as Location, or another status; `None` is a 204;
 `Response` is an answer of the handler's own making (`media=` names its type; `answer=` its body where that is JSON
-passed on as bytes). `errors` says what the rooms behind refuse. `deprecated=date(...)` marks the answers as RFC 9745
-says. The docstring is the description. A model may carry `example: ClassVar[str]`, JSON as it stands in the contract.
+passed on as bytes). `errors` says what the rooms behind refuse. `kept=True`: the answer has an ETag, and who asks again
+with it gets a 304 while it holds. `deprecated=date(...)` marks the answers as RFC 9745 says. The docstring is the
+description. A model may carry `example: ClassVar[str]`, JSON as people should see it.
 
 Every GET answers HEAD, every path OPTIONS with its methods in Allow. A handler without `@endpoint` gets the request
 alone, and is not documented.
@@ -45,6 +46,7 @@ from starlette.routing import Route
 
 from services.gateway.http.bodies import QueryOrBody, query, query_or_body, read, read_form, read_optional
 from services.gateway.http.callers import Callers, Who, idempotency_key
+from services.gateway.http.conditional import KEEP_AND_ASK
 from services.gateway.http.endpoints import (
     JSON,
     Answer,
@@ -126,11 +128,15 @@ def _call(
         return handler
     if callers is None and endpoint.who is not Who.ANYONE:
         raise TypeError(f"{endpoint.name} is for {endpoint.who.name}: its resource needs callers")
+    always = _headers(endpoint)
 
     async def call(request: Request) -> Response:
         caller = None if callers is None else await callers.admit(endpoint.who, request)
         given = {each.name: await _argument(each, request, caller) for each in endpoint.arguments}
-        return _respond(endpoint, await handler(**given))
+        response = _respond(endpoint, await handler(**given))
+        for name, value in always.items():
+            response.headers.setdefault(name, value)
+        return response
 
     return call
 
@@ -164,16 +170,20 @@ def _part(argument: Argument, request: Request) -> str:
 
 def _respond(endpoint: Endpoint, found: Any) -> Response:
     if isinstance(found, Response):
-        response = found
-    elif found is None:
-        response = Response(status_code=endpoint.status)
-    elif isinstance(found, Answer):
-        response = reply(found.body, found.status or endpoint.status, found.headers)
-    else:
-        response = reply(found, endpoint.status)
+        return found
+    if found is None:
+        return Response(status_code=endpoint.status)
+    if isinstance(found, Answer):
+        return reply(found.body, found.status or endpoint.status, found.headers)
+    return reply(found, endpoint.status)
+
+
+def _headers(endpoint: Endpoint) -> dict[str, str]:
+    """Those of each of its answers."""
+    found = {"Cache-Control": KEEP_AND_ASK} if endpoint.kept else {}
     if endpoint.deprecated is not None:
-        response.headers["Deprecation"] = f"@{int(datetime.combine(endpoint.deprecated, time(), UTC).timestamp())}"
-    return response
+        found["Deprecation"] = f"@{int(datetime.combine(endpoint.deprecated, time(), UTC).timestamp())}"
+    return found
 
 
 async def _without_stream(response: Response) -> Response:

@@ -10,8 +10,7 @@ from starlette.routing import Route
 from services.gateway.backends import Bar, HistoryQuestion, StockData
 from services.gateway.http.bodies import QueryOrBody
 from services.gateway.http.callers import Callers
-from services.gateway.http.conditional import KEEP_AND_ASK
-from services.gateway.http.routing import Answer, Listing, Who, endpoint, listing, number, resource
+from services.gateway.http.routing import Listing, Who, endpoint, listing, number, resource
 from services.shared.events import seconds
 
 
@@ -60,9 +59,9 @@ class Stocks:
             resource("/tickers", self.callers, GET=self.tickers),
         ]
 
-    @endpoint("Bars of one symbol, oldest first", who=Who.READER, errors={404: "unknown_symbol"})
-    async def history(self, wish: HistoryQuery) -> Answer[Listing[BarShown]]:
-        """Completed bars only, from `start` to `end`; both may be left out. Answers carry an ETag (`If-None-Match`)."""
+    @endpoint("Bars of one symbol, oldest first", who=Who.READER, errors={404: "unknown_symbol"}, kept=True)
+    async def history(self, wish: HistoryQuery) -> Listing[BarShown]:
+        """Completed bars only, from `start` to `end`; both may be left out."""
         found = await self.stock_data.history(
             HistoryQuestion(
                 symbol=wish.symbol,
@@ -75,17 +74,14 @@ class Stocks:
             )
         )
         daily = wish.timeframe == "1d"
-        page = listing((_bar(found.symbol, bar, daily) for bar in found.bars), found.next_page_token)
-        return Answer(page, {"Cache-Control": KEEP_AND_ASK})
+        return listing((_bar(found.symbol, bar, daily) for bar in found.bars), found.next_page_token)
 
-    @endpoint("Every symbol that is known here", who=Who.READER)
-    async def tickers(self) -> Answer[Listing[TickerShown]]:
-        """Answers carry an ETag (`If-None-Match`)."""
-        page = listing(
+    @endpoint("Every symbol that is known here", who=Who.READER, kept=True)
+    async def tickers(self) -> Listing[TickerShown]:
+        return listing(
             TickerShown(each.ticker, each.sector or None, each.rows, each.first or None, each.last or None)
             for each in await self.stock_data.tickers()
         )
-        return Answer(page, {"Cache-Control": KEEP_AND_ASK})
 
 
 def _bar(symbol: str, bar: Bar, daily: bool) -> BarShown:

@@ -75,7 +75,7 @@ async def _old(request: Request) -> Response:
     return Response(request.method)
 
 
-@endpoint("A page")
+@endpoint("A page", kept=True)
 async def _listed() -> Listing[Made]:
     return listing(map(Made, "ab"), "next")
 
@@ -204,6 +204,17 @@ async def test_a_page_and_another_status() -> None:
         failing = await client.get("/t/failing")
     assert listed.content == b'{"items":[{"text":"a"},{"text":"b"}],"next_page_token":"next"}'
     assert (failing.status_code, failing.json()) == (503, {"text": "no"})
+
+
+async def test_what_may_be_kept_is_asked_about() -> None:
+    front, _ = _front()
+    async with front.client() as client:
+        first = await client.get("/t/listed")
+        again = await client.get("/t/listed", headers={"If-None-Match": first.headers["etag"]})
+        not_kept = await client.get("/t/optional")
+    assert first.headers["cache-control"] == "no-cache"
+    assert (again.status_code, again.content) == (304, b"")
+    assert not_kept.headers["cache-control"] == "no-store"
 
 
 async def test_an_old_one_says_since_when() -> None:
