@@ -95,7 +95,7 @@ class Crowd:
         async with self._order:
             held = [(key, holder) for holder, keys in self._held.items() for key in keys]
             if held:
-                await self._try(partial(self._cache.keep, held, LEASE_S))
+                await self._try(partial(self._cache.keep, held, LEASE_S), KEEP_EVERY_S)
 
     def __len__(self) -> int:
         """Sockets that have a place here."""
@@ -177,12 +177,12 @@ class Crowd:
                 await self._try(partial(self._cache.keep, left, 0))
             self._telling = None
 
-    async def _try(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+    async def _try(self, ask: Callable[[], Awaitable[T]], patience_s: float | None = None) -> T | None:
         """The cache's answer; None where it gives none in time, or gave none a moment ago."""
         if self._clock() < self._away_until:
             return None
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(patience_s or _PATIENCE_S):
                 return await ask()
         except Exception as error:  # whatever the cache raises
             self._away_until = self._clock() + _ASK_AGAIN_S
