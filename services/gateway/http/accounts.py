@@ -1,7 +1,7 @@
-"""Accounts: register, login, profile."""
+"""Accounts: register and log in."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import msgspec
 from pydantic import Field
@@ -12,9 +12,7 @@ from services.gateway.backends import Login, Users
 from services.gateway.http.admission import Admission
 from services.gateway.http.bodies import Body, Text
 from services.gateway.http.callers import Callers
-from services.gateway.http.routing import Answer, IdempotencyKey, Who, endpoint, resource
-from services.gateway.tokens import Caller
-from services.shared.events import seconds
+from services.gateway.http.routing import Answer, IdempotencyKey, endpoint, resource
 
 
 class Credentials(Body):
@@ -62,13 +60,6 @@ class Registered(Account, frozen=True, kw_only=True):
     user_id: str
 
 
-class ProfileShown(Account, frozen=True, kw_only=True):
-    """An account as its owner sees it."""
-
-    created_at: str
-    preferences: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
-
-
 _THROTTLED = {429: "too many attempts from this address"}
 
 
@@ -82,7 +73,6 @@ class Accounts:
         return [
             resource("/api/users/register", self.callers, POST=self.register),
             resource("/api/users/login", self.callers, POST=self.login),
-            resource("/api/users/profile", self.callers, GET=self.profile),
         ]
 
     @endpoint("Make an account", status=201, errors={409: "email_taken, or the idempotency key was used"} | _THROTTLED)
@@ -111,17 +101,6 @@ class Accounts:
     async def login(self, request: Request, wish: Credentials) -> Tokens:
         client = self.admission.client(request.scope)
         return tokens(await self.users.login(wish.email, wish.password, client, device=device(request)))
-
-    @endpoint("Your account", who=Who.OWNER)
-    async def profile(self, caller: Caller) -> ProfileShown:
-        found = await self.users.profile(caller.user_id)
-        return ProfileShown(
-            id=found.user_id,
-            name=found.name,
-            email=found.email,
-            created_at=seconds(found.created_at),
-            preferences=msgspec.Raw((found.preferences or "{}").encode()),
-        )
 
 
 def device(request: Request) -> str:

@@ -26,6 +26,8 @@ from services.gateway.http.notifications import Notifications
 from services.gateway.http.pages import page_routes
 from services.gateway.http.performance import Watch
 from services.gateway.http.predictions import Predictions
+from services.gateway.http.profiles import Profiles
+from services.gateway.http.sessions import Sessions
 from services.gateway.http.stocks import Stocks
 from services.gateway.http.warmup import Warmup
 from services.gateway.replies import INTERNAL, from_starlette, problem
@@ -66,6 +68,8 @@ def rest_routes(desk: Desk) -> list[BaseRoute]:
     callers = desk.callers
     return [
         *Accounts(desk.users, callers, desk.admission).routes(),
+        *Profiles(desk.users, callers, desk.admission).routes(),
+        *Sessions(desk.users, callers, desk.admission).routes(),
         *Stocks(desk.stock_data, callers).routes(),
         *Predictions(desk.prediction, desk.symbols, callers).routes(),
         *Alerts(desk.users, desk.symbols, callers).routes(),

@@ -1,4 +1,4 @@
-"""Register, login, profile."""
+"""Register and log in."""
 
 from typing import Any
 
@@ -20,6 +20,18 @@ async def test_register_answers_flat_with_the_fields_of_login() -> None:
     assert answer.json()["id"] == answer.json()["user_id"] == "u1"
     assert answer.headers["cache-control"] == "no-store"
     assert front.users.clients == ["127.0.0.1"]
+    assert front.users.register_keys == [""]
+
+
+async def test_a_key_and_what_the_client_says_it_is_are_handed_on() -> None:
+    front = Front()
+    async with front.client() as client:
+        await client.post("/api/users/register", json=ADA, headers={"Idempotency-Key": "k-1", "User-Agent": "Fire/1"})
+        await client.post("/api/users/login", json=ADA, headers={"User-Agent": "Lynx/2"})
+        wrong = await client.post("/api/users/register", json=ADA, headers={"Idempotency-Key": "two words"})
+    problem_of(wrong, 422, "invalid")
+    assert front.users.register_keys == ["k-1"]
+    assert front.users.devices == ["Fire/1", "Lynx/2"]
 
 
 async def test_login_answers_the_same_token_twice() -> None:
@@ -82,20 +94,3 @@ async def test_every_missing_field_is_named() -> None:
     async with Front().client() as client:
         body = problem_of(await client.post("/api/users/register", json={}), 422)
     assert {each["loc"] for each in body["errors"]} == {"name", "email", "password"}
-
-
-async def test_profile_belongs_to_the_token() -> None:
-    async with Front().client(signed_in=True) as client:
-        answer = await client.get("/api/users/profile")
-    assert answer.json() == {
-        "id": "u1",
-        "name": "Ada",
-        "email": "ada@example.org",
-        "created_at": "2012-06-01T20:00:00Z",
-        "preferences": {"theme": "dark"},
-    }
-
-
-async def test_profile_without_a_token_is_401() -> None:
-    async with Front().client() as client:
-        problem_of(await client.get("/api/users/profile"), 401, "token_missing")
