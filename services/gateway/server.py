@@ -43,6 +43,7 @@ class HttpServer:
         self.started = asyncio.Event()
         self._config = Config(
             cast(Any, app),
+            interface="asgi3",  # not guessed: an app may be a plain function that returns an awaitable
             http=HttpProtocol,
             ws=FrameProtocol,
             ws_max_size=max_message_bytes or sys.maxsize,
