@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import grpc
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from services.shared.embedded_kafka import embedded_kafka
 from services.shared.events import Tick, encode
 from services.shared.kafka import Kafka
 from services.shared.rpc import stock_data_pb2
 from services.shared.rpc.channel import serve
-from services.shared.rpc.stock_data_pb2_grpc import StockDataServicer, add_StockDataServicer_to_server
-from services.shared.topics import TICKS, partition_of
+from services.shared.topics import READERS_WITH_STATE, TICKS, partition_of
 from tests.bench.machine import cpu_s
 
 PACKAGES = ("uvicorn", "uvloop", "starlette", "aiokafka", "faststream")
@@ -111,11 +110,12 @@ class Server:
 async def server(which: Which, core: int, binary: Path, symbols: Sequence[str]) -> AsyncIterator[Server]:
     """A server of its own broker, awake on `core`. It knows `symbols`."""
     with tempfile.TemporaryDirectory() as folder:
-        async with embedded_kafka() as kafka, _rooms_behind(f"unix:{folder}/rooms", symbols):
-            producer = AIOKafkaProducer(
-                bootstrap_servers=kafka.bootstrap, acks="all", compression_type="lz4", linger_ms=0
-            )
-            await producer.start()
+        async with (
+            embedded_kafka() as kafka,
+            _readers_with_state(kafka),
+            _rooms_behind(f"unix:{folder}/rooms", symbols),
+        ):
+            producer = await kafka.producer()
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.bench.socket_servers"),
                 *(which, str(core), kafka.bootstrap, f"unix:{folder}/rooms"),
@@ -161,26 +161,50 @@ def _record(symbol: str, price: float, seq: int) -> bytes:
     )
 
 
-class _StockData(StockDataServicer):
+@asynccontextmanager
+async def _readers_with_state(kafka: Kafka) -> AsyncIterator[None]:
+    """Stand-ins for prediction and alerts, who say that they have read everything: only then the broker trims its log,
+    whose length it goes through at every fetch.
+    """
+    partitions = {number: TopicPartition(TICKS.name, number) for number in range(kafka.partitions(TICKS))}
+    readers = [
+        AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=reader.name, enable_auto_commit=False)
+        for reader in READERS_WITH_STATE
+    ]
+
+    async def follow() -> None:
+        while True:
+            ends = {partitions[number]: end for number, end in (await kafka.ends(TICKS)).items()}
+            for reader in readers:
+                await reader.commit(ends)
+            await asyncio.sleep(0.5)
+
+    for reader in readers:
+        await reader.start()
+        reader.assign(list(partitions.values()))
+        reader.pause(*partitions.values())
+    following = asyncio.create_task(follow())
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, *(reader.stop() for reader in readers), return_exceptions=True)
+
+
+class _StandIns(grpc.GenericRpcHandler):
+    """All rooms behind the gateway: `symbols` are known, and every other answer is an empty message of its type."""
+
     def __init__(self, symbols: Sequence[str]) -> None:
-        self._symbols = symbols
-
-    async def Tickers(self, request: Any, context: Any) -> stock_data_pb2.TickersReply:
-        return stock_data_pb2.TickersReply(tickers=[stock_data_pb2.Ticker(ticker=symbol) for symbol in self._symbols])
-
-    async def Latest(self, request: Any, context: Any) -> stock_data_pb2.LatestReply:
-        return stock_data_pb2.LatestReply()
-
-
-class _Nothing(grpc.GenericRpcHandler):
-    """Answers every other call with an empty message, whatever its type."""
+        tickers = [stock_data_pb2.Ticker(ticker=symbol) for symbol in symbols]
+        self._tickers = stock_data_pb2.TickersReply(tickers=tickers).SerializeToString()
 
     def service(self, details: Any) -> Any:
         if details.method.startswith("/grpc.health."):
             return None
+        reply = self._tickers if details.method.endswith("/Tickers") else b""
 
         async def answer(_request: bytes, _context: Any) -> bytes:
-            return b""
+            return reply
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
@@ -188,8 +212,7 @@ class _Nothing(grpc.GenericRpcHandler):
 @asynccontextmanager
 async def _rooms_behind(address: str, symbols: Sequence[str]) -> AsyncIterator[None]:
     def register(grpc_server: grpc.aio.Server) -> None:
-        add_StockDataServicer_to_server(_StockData(symbols), grpc_server)
-        grpc_server.add_generic_rpc_handlers((_Nothing(),))
+        grpc_server.add_generic_rpc_handlers((_StandIns(symbols),))
 
     async with serve(address, "stand-ins", register, token=None):
         yield

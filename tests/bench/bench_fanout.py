@@ -9,13 +9,14 @@ it.
 """
 
 import argparse
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+import uvloop
 
 from tests.bench.arena import PACKAGES, LoadClient, Server, Which, load_client_binary, server
 from tests.bench.machine import machine, raise_file_limit, two_cores
@@ -120,7 +121,7 @@ def main() -> None:
     core, _ = two_cores()
     raise_file_limit()
     with load_client_binary() as binary:
-        found = asyncio.run(measure(core, binary, wish.sockets, wish.seconds))
+        found = uvloop.run(measure(core, binary, wish.sockets, wish.seconds))
     print(f"{machine(*PACKAGES)}\n{table(found, wish.sockets)}")
 
 
