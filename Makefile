@@ -18,8 +18,9 @@ run: run-venv ## the whole system in one process, with real prices and nothing e
 operator: run-venv ## EMAIL=...: makes an operator, from an account or anew
 	@exec $(PY) -m services.users create-operator "$(EMAIL)"
 
-test: dev-venv ## every test, on servers that it brings itself; on Apache Kafka too where Java and Maven are
+test: dev-venv ## every test, on servers that it brings itself; on Apache Kafka where Java and Maven are, with Node where npm is
 	@! command -v java >/dev/null || ! command -v mvn >/dev/null || $(PY) -m tests.servers.kafka
+	@! command -v npm >/dev/null || $(MAKE) clients/typescript/node_modules
 	@exec $(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 test-quick: dev-venv ## unit tests only
@@ -53,6 +54,10 @@ down: docker ## stop them; their data stays
 
 restart: docker ## restart the four services
 	$(COMPOSE) restart stock_data prediction users gateway
+
+clients/typescript/node_modules: clients/typescript/package-lock.json
+	@npm ci --prefix clients/typescript --no-progress --loglevel=error
+	@touch $@
 
 run-venv:
 	@sh .ci/venv run
