@@ -14,9 +14,13 @@ _MOST_KEYS = 100_000
 _MOST_CONNECTIONS = 64  # of one process to the server; whoever finds all in use waits for one
 
 _COUNT: Final = """
-local total = redis.call('INCR', KEYS[1])
-if total == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-return {total, redis.call('PTTL', KEYS[1])}
+local counted = {}
+for number, key in ipairs(KEYS) do
+    local total = redis.call('INCR', key)
+    if total == 1 then redis.call('PEXPIRE', key, ARGV[number]) end
+    counted[number] = {total, redis.call('PTTL', key)}
+end
+return counted
 """
 
 _LEASE: Final = """
@@ -50,7 +54,7 @@ for number, key in ipairs(KEYS) do
     end
 end
 """
-_KEPT_AT_ONCE: Final = 1000  # the server does nothing else meanwhile
+_MOST_AT_ONCE: Final = 1000  # the server does nothing else meanwhile
 
 
 class Counted(NamedTuple):
@@ -151,18 +155,34 @@ class MemoryCache:
             self._items.popitem(last=False)
 
 
+class _ToCount(NamedTuple):
+    key: str
+    window_ms: int
+    answer: asyncio.Future[Counted]
+
+
 class RedisCache:
     """Keys stand under `tickroom:`. Every call raises Unavailable where the server does not answer."""
 
     def __init__(self, url: str) -> None:
         from redis.asyncio import BlockingConnectionPool, Redis  # 0.4 s to import: only where there is a server
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+        from redis.exceptions import ConnectionError as NotConnected
         from redis.exceptions import RedisError
 
         self._failures = (RedisError, OSError)
         pool = BlockingConnectionPool.from_url(
-            url, max_connections=_MOST_CONNECTIONS, timeout=2.0, socket_timeout=2.0, socket_connect_timeout=2.0
+            url,
+            max_connections=_MOST_CONNECTIONS,
+            timeout=2.0,
+            socket_timeout=2.0,
+            socket_connect_timeout=2.0,
+            retry=Retry(NoBackoff(), 1, (NotConnected,)),  # a restarted server has closed every connection of before
         )
         self._redis = Redis.from_pool(pool)
+        self._to_count: list[_ToCount] = []
+        self._counting: asyncio.Task[None] | None = None
         self._count = self._redis.register_script(_COUNT)
         self._lease, self._keep = self._redis.register_script(_LEASE), self._redis.register_script(_KEEP)
 
@@ -176,9 +196,11 @@ class RedisCache:
             await self._redis.set(f"tickroom:{key}", value, ex=ttl_s)
 
     async def count(self, key: str, window_s: int) -> Counted:
-        with self._asking():
-            total, left_ms = await self._count(keys=[f"tickroom:{key}"], args=[window_s * 1000])
-        return Counted(int(total), max(0, int(left_ms)) / 1000)
+        answer: asyncio.Future[Counted] = asyncio.get_running_loop().create_future()
+        self._to_count.append(_ToCount(f"tickroom:{key}", window_s * 1000, answer))
+        if self._counting is None:
+            self._counting = asyncio.create_task(self._count_all())
+        return await answer
 
     async def delete(self, key: str) -> None:
         with self._asking():
@@ -191,19 +213,49 @@ class RedisCache:
         return list(places)[int(full) - 1] if full else None
 
     async def keep(self, leases: Sequence[tuple[str, str]], ttl_s: float) -> None:
-        for begin in range(0, len(leases), _KEPT_AT_ONCE):
-            some = leases[begin : begin + _KEPT_AT_ONCE]
+        for begin in range(0, len(leases), _MOST_AT_ONCE):
+            some = leases[begin : begin + _MOST_AT_ONCE]
             with self._asking():
                 await self._keep(
                     keys=[f"tickroom:{key}" for key, _ in some], args=[_ms(ttl_s), *(each for _, each in some)]
                 )
 
     async def close(self) -> None:
+        if self._counting is not None:
+            self._counting.cancel()
+        for each in self._to_count:
+            each.answer.cancel()
         await self._redis.aclose()
 
     async def ping(self) -> None:
         with self._asking():
             await self._redis.ping()
+
+    async def _count_all(self) -> None:
+        """Whoever comes while an answer is on its way goes with the next question: alone each would cost more than
+        the request that it counts."""
+        try:
+            while self._to_count:
+                some, self._to_count = self._to_count[:_MOST_AT_ONCE], self._to_count[_MOST_AT_ONCE:]
+                await self._count_some(some)
+        finally:
+            self._counting = None
+
+    async def _count_some(self, some: Sequence[_ToCount]) -> None:
+        waiting = [each.answer for each in some]
+        try:
+            with self._asking():
+                found = await self._count(keys=[each.key for each in some], args=[each.window_ms for each in some])
+        except Exception as error:
+            for answer in _undone(waiting):
+                answer.set_exception(error)
+        else:
+            for answer, (total, left_ms) in zip(waiting, found, strict=True):
+                if not answer.done():
+                    answer.set_result(Counted(int(total), max(0, int(left_ms)) / 1000))
+        finally:
+            for answer in _undone(waiting):
+                answer.cancel()
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -212,6 +264,10 @@ class RedisCache:
         except self._failures as error:
             what = type(error).__name__
             raise Unavailable(f"the cache does not answer ({what})", code="cache_away", retry_after_s=1.0) from error
+
+
+def _undone(answers: Sequence[asyncio.Future[Counted]]) -> Iterator[asyncio.Future[Counted]]:
+    return (each for each in answers if not each.done())
 
 
 def _ms(seconds: float) -> int:

@@ -44,6 +44,35 @@ async def test_no_count_is_lost_among_many_at_once(cache: Cache) -> None:
     assert sorted(each.total for each in counted) == list(range(1, 301))
 
 
+async def test_windows_that_are_counted_at_once_are_each_their_own(cache: Cache) -> None:
+    long, short = await asyncio.gather(cache.count("long", window_s=60), cache.count("short", window_s=1))
+    assert (long.total, short.total) == (1, 1)
+    assert 1 < long.left_s <= 60
+    assert 0 < short.left_s <= 1
+
+
+async def test_who_no_longer_waits_for_a_count_holds_nobody_up(redis_url: str) -> None:
+    cache = RedisCache(redis_url)
+    leaving = asyncio.create_task(cache.count("n", window_s=60))
+    staying = asyncio.create_task(cache.count("n", window_s=60))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert (await staying).total == 2
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert (await cache.count("n", window_s=60)).total == 3
+    await cache.close()
+
+
+async def test_a_close_leaves_nobody_waiting_for_a_count(redis_url: str) -> None:
+    cache = RedisCache(redis_url)
+    waiting = [asyncio.create_task(cache.count("n", window_s=60)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await cache.close()
+    done, pending = await asyncio.wait(waiting, timeout=10)
+    assert (len(done), len(pending)) == (3, 0)
+
+
 async def test_what_is_deleted_is_gone(cache: Cache) -> None:
     await cache.set("a", b"1", ttl_s=60)
     await cache.delete("a")

@@ -74,7 +74,7 @@ class Admission:
     def client(self, scope: Scope) -> str:
         """Whom limits count: the caller's address (IPv6: its /64), as trusted proxies name it; `local` without one."""
         peer = scope["client"][0] if scope.get("client") else ""
-        if not self._is_trusted(peer):
+        if not self.settings.trusted_proxies or not self._is_trusted(peer):
             return _counted(peer)
         address = peer
         for hop in reversed(",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")):
@@ -170,6 +170,7 @@ def _plain(address: str) -> object:
     return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed
 
 
+@lru_cache(4096)
 def _counted(address: str) -> str:
     if not _is_address(address):
         return "local"

@@ -43,6 +43,8 @@ class Callers:
 
     async def known(self, scope: Scope) -> Caller | None:
         """The person whom a good token names; None without one, and for a bad one, which `owner` refuses."""
+        if not any(name == b"authorization" for name, _ in scope["headers"]):
+            return None
         try:
             token = bearer(Headers(scope=scope))
             caller = None if token is None else await self.verifier.verify(token)

@@ -1,8 +1,8 @@
 """How many requests somebody may send in a minute: counted per user, or per address where nobody valid is named.
 
-Counts live in the cache that all replicas share. Where that does not answer, each process counts by itself until it
-does: the door stays open, reads and writes alike, and is still no barn door. (Logins and registrations are counted by
-users on their own, which refuses what it can't count.)
+Counts live in the cache that all replicas share. Where that does not answer, each process counts alone until it does:
+market data and all else is served on, and no process lets more than the limit through. (Logins and registrations are
+counted by users too, which refuses what it can't count.)
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _ALONE = Counter("gateway_requests_counted_alone", "Requests counted by this pro
 WINDOW_S: Final = 60
 _EXEMPT: Final = frozenset({"/", "/health", "/metrics"})
 _EXEMPT_BELOW: Final = ("/health/", "/static/")
-_PATIENCE_S: Final = 0.25
+_PATIENCE_S: Final = 0.5
 _ASK_AGAIN_S: Final = 1.0
 _COMPLAIN_EVERY_S: Final = 60.0
 
@@ -38,35 +38,43 @@ Who = Callable[[Scope], Awaitable[str]]
 
 
 class Counts:
-    """Requests by whom they count for. Never raises: see above."""
+    """Requests by whom they count for. cache: that all replicas share, or the memory of this process."""
 
     def __init__(self, cache: Cache, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._cache = cache
-        self._own = MemoryCache()
+        self._shared = None if isinstance(cache, MemoryCache) else cache
+        self._own = cache if isinstance(cache, MemoryCache) else MemoryCache()
         self._monotonic = monotonic
         self._away = False
         self._ask_from_s = float("-inf")
         self._complained_at_s = float("-inf")
 
     async def add(self, who: str) -> Counted:
-        """One more request, in a window of a minute."""
+        """One more request, in a window of a minute. Never fails."""
         # hashed: addresses of people do not belong into a cache
         key = f"gateway:requests:{hashlib.blake2b(who.encode(), digest_size=16).hexdigest()}"
-        now_s = self._monotonic()
-        if now_s >= self._ask_from_s:
-            if self._away:
-                self._ask_from_s = now_s + _ASK_AGAIN_S  # this one finds out; nobody else waits with it
-            try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    counted = await self._cache.count(key, WINDOW_S)
-            except (Unavailable, TimeoutError) as error:
-                self._away, self._ask_from_s = True, self._monotonic() + _ASK_AGAIN_S
-                self._complain(error)
-            else:
-                self._away, self._ask_from_s = False, float("-inf")
+        if self._shared is not None:
+            counted = await self._ask(self._shared, key)
+            if counted is not None:
                 return counted
-        _ALONE.inc()
+            _ALONE.inc()
         return await self._own.count(key, WINDOW_S)
+
+    async def _ask(self, shared: Cache, key: str) -> Counted | None:
+        """None where there is no answer, or was none a moment ago."""
+        now_s = self._monotonic()
+        if self._away:
+            if now_s < self._ask_from_s:
+                return None
+            self._ask_from_s = now_s + _ASK_AGAIN_S  # this request finds out; nobody else waits with it
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                counted = await shared.count(key, WINDOW_S)
+        except (Unavailable, TimeoutError) as error:
+            self._away, self._ask_from_s = True, self._monotonic() + _ASK_AGAIN_S
+            self._complain(error)
+            return None
+        self._away = False
+        return counted
 
     def _complain(self, error: Unavailable | TimeoutError) -> None:
         now_s = self._monotonic()
