@@ -82,7 +82,7 @@ def _rooms(sockets: Path) -> Callable[[Kafka], Sequence[Wave]]:
             return await asyncio.gather(study.worked_through(), office.worked_through())
 
         entrance = stock_data.build(of_stock_data, cluster, worked_through=worked_through if cluster.embedded else None)
-        door = gateway.build(of_gateway, cluster)
+        door = gateway.door(of_gateway, cluster)
         # stopping goes against the flow of ticks: first the feed, then the door, then those who finish their work
         return [Wave([entrance]), Wave([door], _WAVE_S + of_gateway.drain_s), Wave([study, office])]
 

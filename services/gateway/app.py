@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -35,10 +36,11 @@ from services.gateway.sessions import OpenSessions
 from services.gateway.sockets import Door, websocket_routes
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
+from services.gateway.workers import Workers
 from services.shared.cache import open_cache
 from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
-from services.shared.process import until
+from services.shared.process import App, until
 from services.shared.topics import TICKS
 
 _log = logging.getLogger("tickroom.gateway")
@@ -51,13 +53,14 @@ _READ_BACK = 4
 
 
 class Gateway:
-    """Owns nothing that outlives it. url: where it listens, known once `started`."""
+    """Owns nothing that outlives it. url: where it listens, known once `started`. listening: see HttpServer."""
 
-    def __init__(self, settings: Settings, kafka: Kafka) -> None:
+    def __init__(self, settings: Settings, kafka: Kafka, *, listening: socket.socket | None = None) -> None:
         self.started = asyncio.Event()
         self.url = ""
         self._settings = settings
         self._kafka = kafka
+        self._listening = listening
         self._drain = Drain(settings.drain_s)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -71,7 +74,12 @@ class Gateway:
                     "AUTH_MODE=open on HOST=%s: keep that address where only this machine reaches it", settings.host
                 )
             server = HttpServer(
-                app, host=settings.host, port=settings.port, max_message_bytes=settings.max_message_bytes
+                app,
+                host=settings.host,
+                port=settings.port,
+                max_message_bytes=settings.max_message_bytes,
+                compression=settings.websocket_compression,
+                listening=self._listening,
             )
             shown_out = asyncio.Event()
             helpers = [
@@ -191,6 +199,11 @@ async def _answering(rooms: Sequence[Check], within_s: float) -> None:
 
 def build(settings: Settings, kafka: Kafka) -> Gateway:
     return Gateway(settings, kafka)
+
+
+def door(settings: Settings, kafka: Kafka) -> App:
+    """WORKERS gateways: one is in this process, several are processes of their own."""
+    return build(settings, kafka) if settings.workers == 1 else Workers(settings, kafka)
 
 
 def _events(latest: Callable[[], Awaitable[Sequence[LatestEvent]]]) -> Remembered:

@@ -32,12 +32,20 @@ class HttpServer:
     """Serves `app` on HOST:PORT until told to stop."""
 
     def __init__(
-        self, app: ASGIApp, *, host: str, port: int, max_message_bytes: int = 65536, compression: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        max_message_bytes: int = 65536,
+        compression: bool = False,
+        listening: socket.socket | None = None,
     ) -> None:
         """port: 0 picks a free one. max_message_bytes: of one WebSocket message; 0 = no limit.
 
-        compression: permessage-deflate for those who ask for it.
+        compression: permessage-deflate for those who ask for it. listening: a bound socket, else one is made.
         """
+        self._listening = listening
         self.host = host
         self.port = port
         self.started = asyncio.Event()
@@ -68,8 +76,10 @@ class HttpServer:
         """Serves until `stop`, then closes what is open within a second. Raises StartFailed where it can't listen."""
         # uvicorn writes addresses and query strings of every connection at INFO
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        with _bind(self.host, self.port) as listening:
+        with self._listening or bind(self.host, self.port) as listening:
             self.port = listening.getsockname()[1]
+            with _saying_why(self.host, self.port):
+                listening.listen(_BACKLOG)
             await _Embedded(self._config, stop, self._announce).serve(sockets=[listening])
 
     def _announce(self) -> None:
@@ -114,22 +124,33 @@ class _Embedded(Server):
             connection.transport.abort()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket that does not listen yet. shared: others may be bound to the same port. Raises StartFailed."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror as error:
         raise StartFailed(f"HOST: {host} is no address of this machine ({error.strerror})") from None
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted sockets inherit it
-        listening.bind(address)
-        listening.listen(_BACKLOG)
+        with _saying_why(host, port):
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted sockets inherit it
+            bound.bind(address)
+    except StartFailed:
+        bound.close()
+        raise
+    bound.setblocking(False)
+    return bound
+
+
+@contextlib.contextmanager
+def _saying_why(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        listening.close()
         raise StartFailed(_why(error, host, port)) from None
-    listening.setblocking(False)
-    return listening
 
 
 def _why(error: OSError, host: str, port: int) -> str:

@@ -221,9 +221,14 @@ async def pass_through(message: KafkaMessage) -> Any:
     return message.body
 
 
+def calm_log() -> None:
+    """aiokafka writes about 145 lines a second during an outage: from here on one of each kind in ten seconds."""
+    logging.getLogger("aiokafka").addFilter(_OneInAWhile())
+
+
 async def connect(bootstrap: str, timeout_s: float) -> Kafka:
     """The cluster at `bootstrap`, its topics created where they are missing. Raises StartFailed after `timeout_s`."""
-    logging.getLogger("aiokafka").addFilter(_OneInAWhile())
+    calm_log()
     deadline = time.monotonic() + timeout_s
     said = False
     while True:
@@ -273,7 +278,7 @@ async def _quietly(closing: Awaitable[None]) -> None:
 
 
 class _OneInAWhile(logging.Filter):
-    """Lets one line of each kind through in ten seconds: aiokafka writes about 145 a second during an outage."""
+    """Lets one line of each kind through in ten seconds."""
 
     def __init__(self) -> None:
         super().__init__()

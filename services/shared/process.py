@@ -49,15 +49,19 @@ def run_room(settings_class: type[S], build: Callable[[S, Kafka], App]) -> None:
         cluster = await until(stop, kafka.connect(settings.kafka_bootstrap_servers, settings.start_timeout_s))
         if cluster is None:
             return
-        app = build(settings, cluster)
-        settling = asyncio.create_task(settle(app))
-        try:
-            await app.run(stop)
-        finally:
-            settling.cancel()
-            await cluster.close()
+        await serve(build(settings, cluster), cluster, stop)
 
     run(main)
+
+
+async def serve(app: App, cluster: Kafka, stop: asyncio.Event) -> None:
+    """Runs one room until `stop`, then closes what it had open of `cluster`."""
+    settling = asyncio.create_task(settle(app))
+    try:
+        await app.run(stop)
+    finally:
+        settling.cancel()
+        await cluster.close()
 
 
 def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
