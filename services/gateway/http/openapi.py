@@ -92,7 +92,7 @@ def document(routes: Iterable[BaseRoute]) -> Json:
     for path, method, endpoint in found:
         paths.setdefault(re.sub(r":\w+}", "}", path), {})[method.lower()] = _operation(endpoint, answers)
     return {
-        "openapi": "3.1.1",
+        "openapi": "3.1.0",
         "info": _INFO,
         "servers": [{"url": "/"}],
         "tags": [{"name": topic} for topic in dict.fromkeys(endpoint.topic for _, _, endpoint in found)],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from services.gateway.app import Gateway, build
 from services.gateway.config import Settings
@@ -57,6 +58,20 @@ async def test_it_serves_before_the_rooms_behind_are_there(tmp_path: Path, capsy
         away = await client.get(f"{gateway.url}/predict/AAPL", headers={"X-Request-ID": "mine"})
         assert (away.status_code, away.json()["code"]) == (503, "unavailable")
         assert away.json()["request_id"] == away.headers["x-request-id"] == "mine"
+
+
+async def test_it_documents_all_that_it_serves(tmp_path: Path) -> None:
+    async with embedded_kafka() as kafka, _running(tmp_path, kafka) as gateway, httpx.AsyncClient() as client:
+        documented = (await client.get(f"{gateway.url}/openapi.json")).json()
+        rooms = (await client.get(f"{gateway.url}/asyncapi")).json()
+        assert [str(error) for error in OpenAPIV31SpecValidator(documented).iter_errors()] == []
+        streams = documented["paths"]["/api/v1/stream"]["get"]["responses"]["200"]["content"]
+        assert list(streams) == ["text/event-stream"]
+        assert rooms["servers"]["gateway"]["host"] == gateway.url.removeprefix("http://")
+        for path, methods in documented["paths"].items():
+            offered = await client.options(gateway.url + path.replace("{", "").replace("}", ""))
+            allowed = set(offered.headers["allow"].split(", ")) - {"HEAD", "OPTIONS"}
+            assert allowed == {method.upper() for method in methods}
 
 
 async def test_what_is_not_read_of_a_body_does_not_hold_the_answer_up(tmp_path: Path) -> None:

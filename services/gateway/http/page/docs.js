@@ -130,13 +130,32 @@ function request(path, method, parameters, body) {
 }
 
 async function show(answer, into) {
-  const text = await answer.text();
   const kind = answer.headers.get("content-type") ?? "";
   const status = element("span", `status ${answer.ok ? "fine" : "wrong"}`, `${answer.status} ${answer.statusText}`);
   const told = ["x-response-time", "location", "retry-after", "deprecation"].filter((name) => answer.headers.has(name));
   const headers = told.map((name) => `${name}: ${answer.headers.get(name)}`).join("   ");
-  const shown = kind.includes("json") && text ? JSON.stringify(JSON.parse(text), null, 2) : text;
-  into.replaceChildren(status, element("span", "quiet", `   ${headers}`), ...(shown ? [element("pre", "", shown)] : []));
+  const body = element("pre");
+  into.replaceChildren(status, element("span", "quiet", `   ${headers}`), body);
+  if (kind.startsWith("text/event-stream")) return follow(answer, body);
+  const text = await answer.text();
+  const found = kind.includes("json") && text ? JSON.parse(text) : null;
+  body.textContent = found ? JSON.stringify(found, null, 2) : text;
+  body.hidden = !text;
+  if (found?.access_token) token.value = found.access_token; // who logs in here goes on as that account
+}
+
+// A stream has no end: the newest on top, until it is stopped
+async function follow(answer, into) {
+  for (const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader(); ;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    prependBounded(into, value);
+  }
+}
+
+function prependBounded(into, text) {
+  into.prepend(text);
+  while (into.childNodes.length > FRAMES_SHOWN) into.lastChild.remove();
 }
 
 function asking(whole, path, method, operation) {
@@ -153,15 +172,23 @@ function asking(whole, path, method, operation) {
     form.append(element("div", "fields", ...parameters.map((each) => field(each.name, each.description ?? "", each.input))));
   }
   if (body) form.append(field("Body", kind, text), part("Its type", "", typeBlock(whole, media.schema)));
-  form.append(element("p", "actions", element("button", "", "Send"), element("span", "quiet", operation.security.length ? "with the token above, where there is one" : "")));
+  const button = element("button", "", "Send");
+  form.append(element("p", "actions", button, element("span", "quiet", operation.security.length ? "with the token above, where there is one" : "")));
+  let asked = null;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (asked) return asked.abort();
+    asked = new AbortController();
+    button.textContent = "Stop";
     reply.replaceChildren(element("span", "quiet", "asking"));
+    const [url, options] = request(path, method, parameters, body);
     try {
-      await show(await fetch(...request(path, method, parameters, body)), reply);
+      await show(await fetch(url, { ...options, signal: asked.signal }), reply);
     } catch (error) {
-      reply.replaceChildren(element("span", "status wrong", error.message));
+      if (!asked.signal.aborted) reply.replaceChildren(element("span", "status wrong", error.message));
     }
+    asked = null;
+    button.textContent = "Send";
   });
   return [form, reply];
 }
@@ -228,8 +255,7 @@ function listening(address, parameters) {
     frames.replaceChildren();
     socket.onopen = () => { state.textContent = "open"; };
     socket.onmessage = ({ data }) => {
-      frames.prepend(`${data}\n`);
-      while (frames.childNodes.length > FRAMES_SHOWN) frames.lastChild.remove();
+      prependBounded(frames, `${data}\n`);
     };
     socket.onclose = ({ code, reason }) => {
       socket = null;
