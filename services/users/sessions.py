@@ -116,7 +116,7 @@ class Sessions:
         """
         version = await store.revoke_all(session, user_id, rfc3339(now))
         revoked = wording.session_revoked(str(uuid.uuid4()), user_id, "", version, now)
-        # the news come first: they reach sockets that the rest closes
+        # in this order, so that a socket may still say why before it is closed
         await notifications.add_notifications(session, [*account_news(user_id, events, now), revoked], rfc3339(now))
 
     async def page(self, user_id: str, limit: int, page_token: str) -> tuple[list[Session], str]:
