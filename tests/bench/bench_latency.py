@@ -3,8 +3,8 @@
     python -m tests.bench.bench_latency [--sockets 1000] [--seconds 12]
 
 Every socket gets 20 prices a second, once as a crowd in one room, once spread over 50 rooms. The price in a record is
-the microsecond of CLOCK_MONOTONIC right before the record is handed to the producer (as stock_data has it: it lingers
-for 2 ms); the client reads the same clock when it has read the frame. So lingering, the way to the broker and its append
+the microsecond of CLOCK_MONOTONIC right before the record is handed to the producer (stock_data's: it lingers for 2
+ms); the client reads the same clock when it has read the frame. So lingering, the way to the broker and its append
 are in the time, as is the client's own turn among its sockets.
 
 The contenders are the plain loop, the gateway, and the gateway and the plain loop with every tenth socket never
