@@ -24,7 +24,7 @@ _LEVEL: Final = 4
 _TEXT: Final = re.compile(rb"text/(?!event-stream)|application/(?:json|[a-z0-9.-]+\+json|javascript)|image/svg", re.I)
 _TAG = re.compile(rb'"([^"]*)"')
 _GZIP: Final = b"-gzip"  # a strong ETag belongs to one representation, so the compressed one has its own
-_OF_304: Final = frozenset({b"cache-control", b"etag", b"vary"})
+_OF_THE_BODY: Final = frozenset({b"content-type", b"content-length"})
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -95,7 +95,8 @@ def _tagged(whole: Whole, wish: Wish) -> Whole:
     headers = [*whole.headers, (b"etag", b'"%b"' % (known or tag))]
     if known is None:
         return whole._replace(headers=headers)
-    return Whole(304, [each for each in headers if each[0] in _OF_304], b"")
+    # the others take the place of those that the caller has kept, its Content-Security-Policy for one
+    return Whole(304, [each for each in headers if each[0] not in _OF_THE_BODY], b"")
 
 
 def _known(tags: bytes | None, tag: bytes) -> bytes | None:
