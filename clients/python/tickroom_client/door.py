@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, NegotiationError
@@ -52,7 +53,7 @@ class Door:
     async def _connect(self, path: str, token: str | None) -> ClientConnection:
         headers, query = {}, ""
         if isinstance(token, Ticket):
-            query = f"{'&' if '?' in path else '?'}ticket={token}"
+            query = f"{'&' if '?' in path else '?'}ticket={quote(token, safe='')}"
         elif token is not None:
             headers["Authorization"] = f"Bearer {token}"
         secure: dict[str, Any] = {} if self.ssl is None else {"ssl": self.ssl}

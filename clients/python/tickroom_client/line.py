@@ -22,6 +22,7 @@ from tickroom_client.tokens import Ticket, Tokens
 _log = logging.getLogger("tickroom_client")
 
 _LAST_WORDS_S = 2.0
+_FIRST_WORDS = 4
 
 T = TypeVar("T")
 
@@ -136,13 +137,16 @@ class Line(Generic[T]):
 
     async def _speak(self, connection: ClientConnection) -> None:
         """Ends with the connection; an error of the token provider ends both."""
+        at_once = _FIRST_WORDS
         try:
             while True:
                 await self._due.wait()
                 self._due.clear()
                 while (frame := await self._next()) is not None:
                     await connection.send(json.dumps(frame))
-                    await asyncio.sleep(self._patience.between_s)
+                    at_once -= 1
+                    if at_once < 0:
+                        await asyncio.sleep(self._patience.between_s)
         except ConnectionClosed:
             return
         except Exception as error:
