@@ -7,10 +7,23 @@ from typing import Any
 
 import pytest
 
-from services.gateway.backends import AlertWish, Condition, HistoryQuestion, ModelMetrics, WarmUp
+from services.gateway.backends import (
+    AlertWish,
+    Condition,
+    HistoryQuestion,
+    Keys,
+    ModelMetrics,
+    ProfileChange,
+    Session,
+    SessionPage,
+    SessionRef,
+    Ticket,
+    WarmUp,
+)
 from services.gateway.clients import GrpcPrediction, GrpcStockData, GrpcUsers
 from services.gateway.replies import ServiceFailed
 from services.shared.errors import Conflict, FieldError, InvalidInput, NotFound, TickroomError, TooMany, Unavailable
+from services.shared.events import SessionRevoked, encode
 from services.shared.rpc import prediction_pb2, stock_data_pb2, users_pb2
 from services.shared.rpc.channel import serve
 from services.shared.rpc.prediction_pb2_grpc import PredictionServicer, add_PredictionServicer_to_server
@@ -19,7 +32,10 @@ from services.shared.rpc.users_pb2_grpc import UsersServicer, add_UsersServicer_
 
 
 class Rooms:
-    """All three rooms at one address. asked: every request; fails: raised by every call; reply: of the next calls."""
+    """All three rooms at one address. asked: every request; fails: raised by every call.
+
+    replies: by the type of the request; of a list each once.
+    """
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -31,7 +47,8 @@ class Rooms:
         self.asked.append(request)
         if self.fails is not None:
             raise self.fails
-        return self.replies[type(request)]
+        reply = self.replies[type(request)]
+        return reply.pop(0) if isinstance(reply, list) else reply
 
 
 @pytest.fixture
@@ -174,16 +191,71 @@ async def test_accounts_and_keys(rooms: Rooms, users: GrpcUsers) -> None:
     login = users_pb2.LoginReply(user_id="u1", name="Ada", email="a@b.c", access_token="t", expires_in=9)
     rooms.replies[users_pb2.RegisterRequest] = rooms.replies[users_pb2.LoginRequest] = login
     rooms.replies[users_pb2.KeysRequest] = users_pb2.KeysReply(
-        keys=[users_pb2.PublicKey(kid="k", ed25519=b"raw")], issuer="i", audience="a"
+        keys=[users_pb2.PublicKey(kid="k", ed25519=b"raw")], issuer="i", audience="a", token_ttl_s=60
     )
     rooms.replies[users_pb2.GetProfileRequest] = users_pb2.Profile(user_id="u1", preferences_json="{}")
     rooms.replies[users_pb2.VerifyRequest] = users_pb2.VerifyReply(user_id="u1")
     assert (await users.register("Ada", "a@b.c", "secret", "1.2.3.4")).user_id == "u1"
     assert (await users.login("a@b.c", "secret", "1.2.3.4")).access_token == "t"
     assert [each.client for each in rooms.asked] == ["1.2.3.4", "1.2.3.4"]
-    assert (await users.keys()).by_kid == {"k": b"raw"}
+    assert await users.keys() == Keys({"k": b"raw"}, "i", "a", 60)
     assert (await users.profile("u1")).preferences == "{}"
     assert await users.verify("t") == "u1"
+
+
+async def test_a_registration_and_a_login_say_who_and_with_what(rooms: Rooms, users: GrpcUsers) -> None:
+    rooms.replies[users_pb2.RegisterRequest] = rooms.replies[users_pb2.LoginRequest] = users_pb2.LoginReply()
+    await users.register("Ada", "a@b.c", "secret", "1.2.3.4", device="curl", idempotency_key="k")
+    await users.login("a@b.c", "secret", "1.2.3.4", device="curl")
+    registered, logged_in = rooms.asked
+    assert (registered.device, registered.idempotency_key, logged_in.device) == ("curl", "k", "curl")
+
+
+async def test_logins_and_tickets(rooms: Rooms, users: GrpcUsers) -> None:
+    mine = SessionRef("u1", "s1", 3, "operator", 1_777_777_777)
+    ref = users_pb2.SessionRef(user_id="u1", session_id="s1", version=3, role="operator", expires_at=1_777_777_777)
+    session = users_pb2.Session(id="s1", device="curl", created_at="c", last_used_at="l")
+    rooms.replies = {
+        users_pb2.RefreshRequest: users_pb2.LoginReply(user_id="u1", refresh_token="next"),
+        users_pb2.LogoutRequest: users_pb2.LogoutReply(),
+        users_pb2.ListSessionsRequest: users_pb2.ListSessionsReply(sessions=[session], next_page_token="n"),
+        users_pb2.IssueTicketRequest: users_pb2.IssueTicketReply(ticket="t", expires_in=30),
+        users_pb2.RedeemTicketRequest: [ref, users_pb2.SessionRef(user_id="u1", role="unheard-of")],
+        users_pb2.CheckSessionsRequest: users_pb2.CheckSessionsReply(valid=[True, False]),
+    }
+    assert (await users.refresh("token", "1.2.3.4")).refresh_token == "next"
+    await users.logout("u1", "s1", everywhere=True)
+    assert rooms.asked[-1] == users_pb2.LogoutRequest(user_id="u1", session_id="s1", everywhere=True)
+    assert await users.sessions("u1", 5, "p") == SessionPage([Session("s1", "curl", "c", "l")], "n")
+    assert await users.issue_ticket(mine) == Ticket("t", 30)
+    assert rooms.asked[-1].session == ref
+    assert await users.redeem_ticket("t") == mine
+    assert (await users.redeem_ticket("t")).role == "user"
+    assert await users.check_sessions([mine, mine]) == [True, False]
+    assert list(rooms.asked[-1].sessions) == [ref, ref]
+
+
+async def test_revocations_of_all_pages(rooms: Rooms, users: GrpcUsers) -> None:
+    ended = [
+        SessionRevoked(id=str(n), user_id="u1", session_id="s", version=0, timestamp="2012-06-01T20:00:00Z")
+        for n in range(3)
+    ]
+    events = [encode(each) for each in ended]
+    rooms.replies[users_pb2.ListRevocationsRequest] = [
+        users_pb2.ListRevocationsReply(events=events[:2], next_page_token="2"),
+        users_pb2.ListRevocationsReply(events=events[2:]),
+    ]
+    assert await users.revocations() == ended
+    assert [each.page_token for each in rooms.asked] == ["", "2"]
+
+
+async def test_a_change_of_an_account_says_what_is_given_alone(rooms: Rooms, users: GrpcUsers) -> None:
+    rooms.replies[users_pb2.UpdateProfileRequest] = users_pb2.Profile(user_id="u1", name="")
+    await users.update_profile("u1", ProfileChange(name="", preferences="{}"), "1.2.3.4")
+    (asked,) = rooms.asked
+    given = [name for name in ("name", "email", "password", "preferences_json") if asked.HasField(name)]
+    assert given == ["name", "preferences_json"]
+    assert (asked.user_id, asked.client, asked.current_password) == ("u1", "1.2.3.4", "")
 
 
 async def test_pages_of_alerts_and_notifications(rooms: Rooms, users: GrpcUsers) -> None:
