@@ -33,6 +33,13 @@ def _checked(answer: httpx.Response) -> httpx.Response:
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", answer.headers["x-request-id"])
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-security-policy"].startswith("default-src")
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "camera=()" in answer.headers["permissions-policy"]
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "strict-transport-security" not in answer.headers
+    assert "server" not in answer.headers
     return answer
 
 
@@ -55,6 +62,28 @@ async def test_every_answer_carries_time_and_id(method: str, path: str, status: 
     async with Front([Route("/fails", _fails)]).client() as client:
         answer = _checked(await client.request(method, path))
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("peer", "proto", "base", "promised"),
+    [
+        ("10.0.0.1", "https", "http://app.example.org", True),
+        ("10.0.0.1", "http, https", "http://app.example.org", True),  # the proxy next to us is the last to speak
+        ("10.0.0.1", "https, http", "http://app.example.org", False),
+        ("10.0.0.1", None, "http://app.example.org", False),
+        ("203.0.113.9", "https", "http://app.example.org", False),  # anybody can say so
+        ("203.0.113.9", None, "https://app.example.org", True),
+    ],
+)
+async def test_only_who_came_by_https_is_told_to_stay_there(
+    peer: str, proto: str | None, base: str, promised: bool
+) -> None:
+    front = Front(auth_mode="strict", trusted_proxies="10.0.0.1", allowed_hosts="app.example.org")
+    headers = {} if proto is None else {"X-Forwarded-Proto": proto}
+    async with front.client(peer=peer, base=base) as client:
+        for path in ("/health", "/nowhere"):
+            answer = await client.get(path, headers=headers)
+            assert ("strict-transport-security" in answer.headers) is promised
 
 
 async def test_the_callers_request_id_is_kept_where_it_is_a_good_one() -> None:
