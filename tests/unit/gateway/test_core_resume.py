@@ -5,6 +5,7 @@ announced (a snapshot) or where the gateway itself never got the record.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.unit.gateway.frames import Sink, bar, signal, split, tick
 
 SYMBOLS = ("AAPL", "IBM")
 _ENTRIES = 6
+_RECORDS: dict[str, Callable[[str, int, str], bytes]] = {"tick": tick, "bar": bar, "split": split}
 _SMALL = 600  # bytes: two messages and the buffer is over the mark
 
 
@@ -133,7 +135,7 @@ class _World:
             if kind == "lost":
                 self.lost.add((name, epoch, symbol.seq))
             else:
-                self.log.append({"tick": tick, "bar": bar, "split": split}[kind](name, symbol.seq, epoch))
+                self.log.append(_RECORDS[kind](name, symbol.seq, epoch))
 
     def deliver(self, place: _Place, records: int, repeats: int) -> None:
         """The next records of the log, and before them some that came already."""
