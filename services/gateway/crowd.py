@@ -188,7 +188,9 @@ class Crowd:
             self._away_until = self._clock() + _ASK_AGAIN_S
             if self._clock() - self._complained_at > _COMPLAIN_EVERY_S:
                 self._complained_at = self._clock()
-                _log.warning("REDIS_URL: %s; sockets are counted by each process for itself", type(error).__name__)
+                _log.warning(
+                    "Redis does not answer (%s): sockets are counted by each process for itself", type(error).__name__
+                )
             return None
 
 
