@@ -5,11 +5,14 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.gateway.http.unheard import unheard
+from services.gateway.replies import HeadTooLarge, Unreadable
+from services.shared.errors import TickroomError
+
 _MOST_HEAD_BYTES: Final = 64 << 10
 _HEAD_WITHIN_S: Final = 10.0
 _BODY_GOES_ON_WITHIN_S: Final = 20.0
 _LINGER_S: Final = 1.0
-_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -32,10 +35,10 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._in_message:
             self._await_head()
         super().data_received(data)
-        if self._head_bytes is not None:
+        if self._head_bytes is not None and not self._refused:
             self._head_bytes += len(data)
             if self._head_bytes > _MOST_HEAD_BYTES:
-                self._refuse()
+                self._refuse(HeadTooLarge(f"a request has at most {_MOST_HEAD_BYTES} bytes before its body"))
 
     def on_message_begin(self) -> None:
         self._in_message = True
@@ -74,9 +77,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._patience.cancel()
         self._patience = None if seconds is None else self.loop.call_later(seconds, self._lose_patience)
 
-    def _refuse(self) -> None:
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Unreadable("this is not HTTP/1.1"))
+
+    def _refuse(self, error: TickroomError) -> None:
         self._refused = True
-        self.transport.write(_TOO_LARGE)
+        self.transport.write(unheard(error))
         self._wait(_LINGER_S)  # closed at once, with input unread, the kernel would send a reset instead of the answer
 
     def _lose_patience(self) -> None:

@@ -52,6 +52,12 @@ class TooLarge(TickroomError):
     code = "too_large"
 
 
+class HeadTooLarge(TickroomError):
+    """The request's line and headers are too long."""
+
+    code = "head_too_large"
+
+
 class NotJson(TickroomError):
     """The body is not declared to be JSON."""
 
@@ -116,6 +122,7 @@ OUTCOMES: Final[Mapping[type[TickroomError], Outcome]] = {
     Misdirected: Outcome(421, 4403),
     InvalidInput: Outcome(422, 4400),
     TooMany: Outcome(429, 4429),
+    HeadTooLarge: Outcome(431, 4400),
     ServiceFailed: Outcome(502, 4500),
     Unavailable: Outcome(503, 1013),
     TimedOut: Outcome(504, 1013),

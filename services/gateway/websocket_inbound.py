@@ -7,6 +7,8 @@ from uvicorn._types import ASGIReceiveEvent
 from websockets.frames import CloseCode, Frame, Opcode
 
 from services.gateway.core.pace import Pace
+from services.gateway.http.unheard import unheard
+from services.gateway.replies import HeadTooLarge
 from services.gateway.websocket_keepalive import KeepAliveProtocol
 
 _PORTION_BYTES: Final = 4096
@@ -90,7 +92,7 @@ class InboundProtocol(KeepAliveProtocol):
         """The head was good HTTP, and is beyond the limits of the WebSocket library: uvicorn would leave it hanging."""
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self._unread = b""
-            self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n")
+            self.transport.write(unheard(HeadTooLarge("the head of this handshake is too long")))
             self.transport.close()
 
     def _catch_up(self) -> None:

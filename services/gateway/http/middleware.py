@@ -32,7 +32,7 @@ UNMATCHED: Final = "unmatched"
 """The route of paths that lead nowhere."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
-_DEFAULT_HEADERS: Final = (
+DEFAULT_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -109,7 +109,7 @@ class Edge:
         headers += ((b"x-request-id", rid.encode()), (b"x-response-time", b"%.3f" % seconds))
         if message["type"] != "websocket.accept":
             there = {name for name, _ in headers}
-            headers += [each for each in _DEFAULT_HEADERS if each[0] not in there]
+            headers += [each for each in DEFAULT_HEADERS if each[0] not in there]
             if self._admission.is_secure(scope):
                 headers.append(_ONLY_HTTPS)
         message["headers"] = headers
@@ -185,6 +185,11 @@ async def refuse(error: TickroomError, scope: Scope, receive: Receive, send: Sen
         return
     answer = problem(error, request_id=request_id.get(), instance=scope["path"])
     await answer(scope, receive, send)
+
+
+def count_unheard(status: int) -> None:
+    """Of an answer to what never became a request."""
+    _REQUESTS.labels("other", UNMATCHED, status).inc()
 
 
 def _request_id(scope: Scope) -> str:

@@ -1,6 +1,7 @@
 """Requests that never come, never end, or begin without end."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -86,7 +87,42 @@ async def test_a_head_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         for number in range(800):
             writer.write(b"X-%d: " % number + b"x" * 100 + b"\r\n")
-        assert (await _rest(reader)).startswith(b"HTTP/1.1 431 ")
+        _is_problem(await _rest(reader), 431, "head_too_large")
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"hello\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"nonsense " * 10_000,
+    ],
+)
+async def test_what_is_not_http_is_answered_as_any_other_mistake(
+    nonsense: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "_LINGER_S", 0.1)
+    async with serving(_count) as port, _connected(port) as (reader, writer):
+        writer.write(nonsense)
+        _is_problem(await _rest(reader), 400, "unreadable")
+
+
+def _is_problem(answer: bytes, status: int, code: str) -> None:
+    """One whole answer, with all that every answer carries."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert first.startswith(f"HTTP/1.1 {status} ")
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["content-length"] == str(len(body))
+    assert headers["connection"] == "close"
+    assert headers["x-response-time"] == "0.000"
+    assert headers["x-content-type-options"] == "nosniff"
+    found = json.loads(body)
+    assert (found["status"], found["code"], found["request_id"]) == (status, code, headers["x-request-id"])
 
 
 async def test_a_body_that_nobody_reads_counts_for_no_head() -> None:
@@ -107,4 +143,4 @@ async def test_a_head_that_only_websockets_finds_too_long_is_refused_and_not_lef
             + b"x" * 9000
             + b"\r\n\r\n"
         )
-        assert (await _rest(reader)).startswith(b"HTTP/1.1 431 ")
+        _is_problem(await _rest(reader), 431, "head_too_large")
