@@ -28,6 +28,7 @@ _RESTARTS: Final = Counter("gateway_worker_restarts", "Gateway processes that en
 _LISTENING: Final = b"listening on "
 _FIRST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 30.0
+_LASTED_S: Final = 60.0
 _PATIENCE_S: Final = 8.0
 """Beyond DRAIN_S, for a worker that is told to stop."""
 
@@ -69,13 +70,22 @@ class Workers:
         with bind(host, port):
             pass  # somebody who listens there already might be willing to share it
         with bind(host, port, shared=True) as reserved:  # and keep it, also while no worker listens
-            port = reserved.getsockname()[1]
-            try:
-                async with asyncio.TaskGroup() as everybody:
-                    for number in range(self._settings.workers):
-                        everybody.create_task(self._keep(number, port, stop), name=f"gateway worker {number}")
-            except* StartFailed as failures:
-                raise failures.exceptions[0] from None
+            await self._keep_all(reserved.getsockname()[1], stop)
+
+    async def _keep_all(self, port: int, stop: asyncio.Event) -> None:
+        """Nobody is cancelled here: whoever starts a process sees to its end."""
+        ends = asyncio.Event()
+        keeping = [
+            asyncio.create_task(self._keep(number, port, ends), name=f"gateway worker {number}")
+            for number in range(self._settings.workers)
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        ends.set()
+        await asyncio.wait(keeping)
+        for task in keeping:
+            await task
 
     async def _keep(self, number: int, port: int, stop: asyncio.Event) -> None:
         """Runs one worker after the other, each time a bit later as long as they don't last."""
@@ -93,7 +103,7 @@ class Workers:
                 return
             if not self.started.is_set():
                 raise StartFailed(f"a gateway process ended with code {worker.returncode} before it served, see above")
-            if now_s() - begun_s > _LONGEST_DELAY_S:
+            if now_s() - begun_s > _LASTED_S:
                 delay_s = _FIRST_DELAY_S
             _RESTARTS.inc()
             _log.warning(
@@ -122,18 +132,22 @@ class Workers:
     async def _relay(self, number: int, worker: Worker) -> None:
         """Returns when the worker's output ends, and so the worker."""
         lines = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(lines), cast(Any, worker.stdout)
         )
         async for line in lines:
-            if not line.startswith(_LISTENING):
+            if line.startswith(_LISTENING):
+                self._note(number, line.removeprefix(_LISTENING).decode().strip())
+            else:
                 sys.stdout.write(line.decode())
-                continue
-            self._ready.add(number)
-            if len(self._ready) == self._settings.workers and not self.started.is_set():
-                self.url = line.removeprefix(_LISTENING).decode().strip()
-                print(f"listening on {self.url}", flush=True)  # noqa: T201 (what people and scripts wait for)
-                self.started.set()
+        transport.close()
+
+    def _note(self, number: int, url: str) -> None:
+        self._ready.add(number)
+        if len(self._ready) == self._settings.workers and not self.started.is_set():
+            self.url = url
+            print(f"listening on {url}", flush=True)  # noqa: T201 (what people and scripts wait for)
+            self.started.set()
 
 
 async def _end(worker: Worker, relaying: asyncio.Task[None], patience_s: float) -> None:
