@@ -6,7 +6,7 @@ Times are RFC 3339 in UTC with six decimals, prices in the currency of the excha
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from services.shared.events import SessionRevoked
@@ -181,9 +181,9 @@ class Login:
     user_id: str
     name: str
     email: str
-    access_token: str
+    access_token: str = field(repr=False)
     expires_in: int
-    refresh_token: str
+    refresh_token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ class SessionPage:
 class Ticket:
     """Opens one WebSocket within `expires_in` seconds."""
 
-    ticket: str
+    ticket: str = field(repr=False)
     expires_in: int = 30
 
 

@@ -91,7 +91,7 @@ class Handshake:
         )
 
     async def _caller(self, websocket: WebSocket, offered: list[str], query: QueryParams) -> Caller | None:
-        _refuse_tokens_in(query)
+        refuse_tokens_in(query)
         tokens = [each[len(_BEARER) :] for each in offered if each.lower().startswith(_BEARER)]
         tickets = query.getlist("ticket")
         if len(tokens) + len(tickets) + ("authorization" in websocket.headers) > 1:
@@ -107,7 +107,8 @@ class Handshake:
         return await self._users.redeem_ticket(ticket)
 
 
-def _refuse_tokens_in(query: QueryParams) -> None:
+def refuse_tokens_in(query: QueryParams) -> None:
+    """Raises Unauthenticated where there is one, or what looks like one."""
     for name, value in query.multi_items():
         if name.lower() in _NAMES_OF_TOKENS or _JWT.fullmatch(value.strip()):
             raise Unauthenticated(

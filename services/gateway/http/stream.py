@@ -26,7 +26,7 @@ from services.gateway.core.positions import Seen
 from services.gateway.core.seats import Item, QueuedSeat
 from services.gateway.core.speech import ErrorFrame, TokenExpiring, spoken
 from services.gateway.core.wire import Update
-from services.gateway.handshake import Visitor
+from services.gateway.handshake import Visitor, refuse_tokens_in
 from services.gateway.http.admission import Admission
 from services.gateway.http.bodies import Query
 from services.gateway.http.callers import Callers
@@ -76,12 +76,13 @@ class Streams:
     async def open(self, request: Request, caller: Caller | None, wish: StreamQuery) -> Response:
         """Each event's `data` is one message of the extended WebSocket profile: first what was missed since
         `Last-Event-ID`, or the last known price and prediction of each symbol, then whatever happens."""
+        refuse_tokens_in(request.query_params)
         symbols = await self._symbols(wish)
         if request.method == "HEAD":
             return Response(headers=_HEADERS, media_type=_MEDIA)
         seen = _positions(request.headers.get("last-event-id") or wish.last_event_id, symbols)
         visitor = Visitor(caller, self.admission.client(request.scope), True, None, hold=False, owes_token=False)
-        self.reception.drain.check()
+        self.reception.crowd.knock()
         async with AsyncExitStack() as visit:
             await visit.enter_async_context(self.reception.crowd.admit(visitor))
             stream = _Stream(self, symbols, seen)

@@ -137,6 +137,7 @@ async def test_an_id_that_proves_nothing_is_a_snapshot(event_id: str) -> None:
         ("?symbols=", 422, "invalid"),
         ("?symbols=,", 422, "invalid"),
         ("?symbols=NOPE", 404, "unknown_symbol"),
+        ("?symbols=AAPL&access_token=x", 401, "bad_token"),
         ("?symbols=AAPL,IBM,AAPL", 422, "invalid"),
     ],
 )
