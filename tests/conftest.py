@@ -16,6 +16,18 @@ from tests.servers import kafka, postgres, redis
 _APACHE_KAFKA = pytest.mark.apache_kafka
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="the long forms of the tests that have one: 200 broken wires, 10,000 frames"
+    )
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Was the long form of the test asked for? `make test` runs the short one."""
+    return bool(request.config.getoption("--full"))
+
+
 def _left_out() -> str | None:
     """Why tests on Apache Kafka are left out, or None. In CI they never are: there, what is missing fails them."""
     required = os.environ.get("TICKROOM_APACHE_KAFKA") == "1" or os.environ.get("CI") == "true"
