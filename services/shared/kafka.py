@@ -96,6 +96,25 @@ class Kafka:
             "auto_offset_reset": "earliest",
         }
 
+    def from_offsets(self, name: str) -> dict[str, Any]:
+        """Settings of a librdkafka consumer that is told its offsets and belongs to no group."""
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "client.id": name,
+            "group.id": name,  # its constructor insists
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "latest",
+            "fetch.wait.max.ms": self.profile.fetch_max_wait_ms,
+            "fetch.max.bytes": 8 << 20,
+            "max.partition.fetch.bytes": 1 << 20,
+            "queued.max.messages.kbytes": 8 << 10,
+            "fetch.queue.backoff.ms": 10,
+            "reconnect.backoff.max.ms": 500,
+            "topic.metadata.refresh.interval.ms": 60_000,
+            "log_level": 2,
+        }
+
     async def producer(self, *, bulk: bool = False) -> AIOKafkaProducer:
         """A started producer that loses nothing it acknowledged. bulk: larger batches, a few milliseconds later."""
         producer = AIOKafkaProducer(
