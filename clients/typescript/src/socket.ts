@@ -84,7 +84,9 @@ export function listen(
       on.frame(said);
     });
     socket.addEventListener("close", (event: { code: number; reason: string }) => end(event.code, event.reason));
-    socket.addEventListener("error", () => undefined); // `close` follows, and an error nobody hears ends Node
+    socket.addEventListener("error", () => {
+      if (!opened) setTimeout(() => end(1006, "no connection"), 0); // of Node's own no `close` follows then
+    });
     whenRefused(socket, end);
     signal.addEventListener("abort", leave);
     if (signal.aborted) leave();

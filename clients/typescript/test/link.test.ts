@@ -272,6 +272,23 @@ test(
   }),
 );
 
+test("an error without a close, as Node's own WebSocket has it, ends an attempt too", async () => {
+  const retries: Retry[] = [];
+  class Mute {
+    readonly protocol = "";
+    send(): void {}
+    close(): void {}
+    addEventListener(type: string, listener: (event: object) => void): void {
+      if (type === "error") queueMicrotask(() => listener({}));
+    }
+  }
+  const onRetry = (retry: Retry): void => void retries.push(retry);
+  const room = new Tickroom("ws://h", { WebSocket: Mute, maxAttempts: 1, backoff: { baseMs: 1 }, onRetry });
+  const reading = new Reading(room.stream());
+  await reading.whole();
+  assert.deepEqual([retries.length, retries[0]?.reason], [1, "no connection"]);
+});
+
 test("addresses", async () => {
   const seen: string[] = [];
   class Seen {
