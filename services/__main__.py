@@ -30,7 +30,7 @@ _LONGEST_SOCKET_FOLDER = 80  # a Unix socket's path may have 107 bytes
 async def main(stop: asyncio.Event) -> None:
     common = load(SharedSettings)
     setup_logging(common.log_format, common.log_level)
-    serve_metrics(common)
+    serve_metrics(common, "gateway")  # the door that shows them
     async with AsyncExitStack() as house:
         house.enter_context(_only_one(common.data_dir))
         broker = asyncio.create_task(house.enter_async_context(_broker(common)))

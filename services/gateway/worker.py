@@ -21,7 +21,7 @@ async def main(stop: asyncio.Event) -> None:
     settings = load(Settings, **orders.settings)
     setup_logging(settings.log_format, settings.log_level)
     calm_log()
-    serve_metrics(settings)
+    serve_metrics(settings, "gateway")
     cluster = Kafka(**orders.cluster)
     gateway = Gateway(settings, cluster, listening=socket.socket(fileno=orders.listening))
     await serve(gateway, cluster, stop)

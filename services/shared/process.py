@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import prometheus_client
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY, ProcessCollector
 
 from services.shared import kafka
 from services.shared.config import SharedSettings, load
@@ -45,7 +46,7 @@ def run_room(settings_class: type[S], build: Callable[[S, Kafka], App]) -> None:
             raise StartFailed(
                 "KAFKA_BOOTSTRAP_SERVERS is required to run one room; `python -m services` runs all four by itself"
             )
-        serve_metrics(settings)
+        serve_metrics(settings, settings_class.__module__.split(".")[1])
         cluster = await until(stop, kafka.connect(settings.kafka_bootstrap_servers, settings.start_timeout_s))
         if cluster is None:
             return
@@ -101,8 +102,14 @@ async def settle(*apps: App) -> None:
     gc.freeze()
 
 
-def serve_metrics(settings: SharedSettings) -> None:
-    """Prometheus text of this process on METRICS_PORT, where that is set. Raises StartFailed where it is taken."""
+def serve_metrics(settings: SharedSettings, room: str) -> None:
+    """Prometheus text of this process on METRICS_PORT, where that is set. Raises StartFailed where it is taken.
+
+    room: whose name the measurements of the process itself (memory, CPU, files) begin with, as all others do.
+    """
+    for unnamed in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR):
+        REGISTRY.unregister(unnamed)
+    ProcessCollector(namespace=room)
     if not settings.metrics_port:
         return
     try:

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -43,7 +44,17 @@ _LOOK_EVERY_S: Final = 0.25
 _STOP_WITHIN_S: Final = 1.5
 
 _log = logging.getLogger("tickroom.reader")
-_records = Counter("reader_records", "Records of topic ticks by what they were to the reader", ["reader", "outcome"])
+
+
+@cache
+def _records(room: str) -> Counter:
+    what = "Records of topic ticks by what they were to the reader"
+    return Counter(f"{room}_reader_records", what, ["reader", "outcome"])
+
+
+def _count(reader: Reader, outcome: str, records: int = 1) -> None:
+    """Under the name of the room that the reader's begins with (`users-alerts`), as of all metrics."""
+    _records(reader.name.partition("-")[0]).labels(reader.name, outcome).inc(records)
 
 
 class Fresh(msgspec.Struct, frozen=True, gc=False):
@@ -331,7 +342,7 @@ class StatefulReader:
             _log.warning("%s: %d records of partition %d are missing", self._reader.name, missed, partition)
         for outcome, count in (("fresh", len(fresh)), ("repeated", repeats), ("missed", missed)):
             if count:
-                _records.labels(self._reader.name, outcome).inc(count)
+                _count(self._reader, outcome, count)
         if fresh:
             await self._work.work(partition, fresh)
         slot.next_offset = records[-1].offset + 1
@@ -351,7 +362,7 @@ class StatefulReader:
     async def _park(self, raw: ConsumerRecord[Any, Any], reason: str) -> None:
         assert self._dead is not None
         _log.warning("%s: unreadable record at %d/%d: %s", self._reader.name, raw.partition, raw.offset, reason)
-        _records.labels(self._reader.name, "dead").inc()
+        _count(self._reader, "dead")
         await self._dead.send(raw, reason)
 
     async def _save(self, slots: Mapping[int, _Slot]) -> None:

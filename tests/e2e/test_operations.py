@@ -60,3 +60,15 @@ async def test_several_gateways_without_redis_do_not_start(tmp_path: Path) -> No
     assert running.text().strip() == (
         "tickroom: REDIS_URL is required with REPLICAS=2: gateways count requests and connections there"
     )
+
+
+async def test_every_metric_begins_with_its_room(tmp_path: Path) -> None:
+    async with house.embedded(tmp_path) as (_, base), _asking(base) as http:
+        async with house.room(base, "/websocket/stocks/all") as socket:
+            await asyncio.wait_for(socket.recv(), 20)
+        text = (await http.get("/metrics")).text
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    rooms = ("gateway_", "stock_data_", "prediction_", "users_")
+    assert [name for name in names if not name.startswith(rooms)] == []
+    assert {"gateway_process_resident_memory_bytes", "gateway_http_requests_total"} <= names
+    assert {room for room in rooms for name in names if name.startswith(room)} == set(rooms)
