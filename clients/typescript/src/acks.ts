@@ -23,7 +23,9 @@ export class Acks {
   /** Resolves when these are marked as read: true; or when the stream has ended before: false. */
   add(ids: readonly string[]): Promise<boolean> {
     if (this.#over) return Promise.resolve(false);
-    const marked = ids.map((id) => new Promise<boolean>((told) => this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), told])));
+    const marked = ids.map(
+      (id) => new Promise<boolean>((told) => this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), told])),
+    );
     queueMicrotask(() => this.#asked ?? this.again()); // several calls in a row share a frame
     return Promise.all(marked).then((all) => all.every(Boolean));
   }

@@ -7,7 +7,7 @@ import { PATIENCE, type Patience, type WebSocketClass } from "./socket.js";
 import { Tokens, type TokenSource } from "./tokens.js";
 
 export interface TickroomOptions {
-  /** An access token, or a function that brings one; it is asked again when the server refuses the last, or soon will. */
+  /** An access token, or a function that brings one; asked again when the last is refused or expires. */
   token?: TokenSource;
   /** For Node below 22: `import WebSocket from "ws"`. */
   WebSocket?: WebSocketClass;

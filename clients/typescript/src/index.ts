@@ -1,5 +1,11 @@
 export type { Backoff } from "./backoff.js";
-export { Tickroom, type MarketOptions, type NotificationOptions, type StreamOptions, type TickroomOptions } from "./client.js";
+export {
+  Tickroom,
+  type MarketOptions,
+  type NotificationOptions,
+  type StreamOptions,
+  type TickroomOptions,
+} from "./client.js";
 export { TickroomError } from "./errors.js";
 export type { Retry } from "./link.js";
 export type { MarketStream } from "./market.js";

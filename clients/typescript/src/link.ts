@@ -111,8 +111,9 @@ export class Link {
       token = await this.#token();
     } catch (error) {
       if (error instanceof TickroomError) throw error;
-      return { closeCode: 1006, reason: String(error), retryAfterMs: 0, opened: false, livedMs: 0 };
+      return nowhere(String(error));
     }
+    if (this.#leaving.signal.aborted) return nowhere("closed");
     this.#shown = token;
     const inside = this.#showsInside ? token : undefined;
     const protocols = token === undefined || inside !== undefined ? [PROTOCOL] : [PROTOCOL, `bearer.${token}`];
@@ -188,4 +189,9 @@ export class Link {
       if (signal.aborted) done();
     });
   }
+}
+
+/** How an attempt ends that did not get as far as a socket. */
+function nowhere(reason: string): Closing {
+  return { closeCode: 1006, reason, retryAfterMs: 0, opened: false, livedMs: 0 };
 }

@@ -50,7 +50,7 @@ export class MarketStream implements AsyncIterable<MarketMessage> {
     return this.#reader.conflated;
   }
 
-  /** More symbols on the same connection; each begins with what is known of it. From all, it is only these from here. */
+  /** More symbols, each beginning with what is known of it. From everything, it is only these from here. */
   subscribe(...symbols: string[]): void {
     this.#say(this.#subscription.add(symbols));
   }

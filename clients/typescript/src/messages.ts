@@ -88,7 +88,7 @@ export interface Correction extends SymbolRecord {
 
 /**
  * Said by this client: something of `symbol` is missing here, and can't be had any more. `not_recovered`: behind a
- * reconnect the server could not prove that nothing was lost (a snapshot follows); `missing`: two neighbours don't join.
+ * reconnect the server could not prove that nothing was lost (a snapshot follows); `missing`: two don't join.
  */
 export interface Gap {
   readonly type: "gap";

@@ -44,10 +44,13 @@ export function listen(
     let ended = false;
     let heard = began;
     let goodbye: ReturnType<typeof setTimeout> | undefined;
-    const watch = setInterval(() => {
-      const silent = Date.now() - heard;
-      if (silent > (opened ? patience.quiet : patience.open)) end(1006, "silence");
-    }, Math.min(1_000, patience.quiet));
+    const watch = setInterval(
+      () => {
+        const silent = Date.now() - heard;
+        if (silent > (opened ? patience.quiet : patience.open)) end(1006, "silence");
+      },
+      Math.min(1_000, patience.quiet),
+    );
 
     const end = (closeCode: number, reason: string, retryAfterMs = retryAfter(reason)): void => {
       if (ended) return;

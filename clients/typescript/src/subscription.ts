@@ -77,7 +77,10 @@ export class Subscription {
     const still = asked.type === "subscribe" ? asked.symbols.filter((symbol) => this.#wanted?.has(symbol)) : [];
     if (still.length > 1) {
       const middle = still.length >> 1;
-      return { say: [...this.#subscribe(still.slice(0, middle)), ...this.#subscribe(still.slice(middle))], givenUp: [] };
+      return {
+        say: [...this.#subscribe(still.slice(0, middle)), ...this.#subscribe(still.slice(middle))],
+        givenUp: [],
+      };
     }
     for (const symbol of still) this.#wanted?.delete(symbol);
     return { say: this.#nothing(), givenUp: still };

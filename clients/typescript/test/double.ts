@@ -90,7 +90,9 @@ export class Double {
       if (refusal) {
         const [status, headers, body] = refusal;
         const lines = Object.entries({ ...headers, "Content-Length": body.length, Connection: "close" });
-        socket.end(`HTTP/1.1 ${status} No\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`);
+        socket.end(
+          `HTTP/1.1 ${status} No\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`,
+        );
         return;
       }
       this.#server.handleUpgrade(request, socket, head, (accepted) => {

@@ -50,8 +50,14 @@ test(
     await double.visit();
     room.close();
     await reading.whole();
-    assert.deepEqual(retries.map(({ closeCode }) => closeCode), codes);
-    assert.deepEqual(retries.map(({ attempt }) => attempt), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert.deepEqual(
+      retries.map(({ closeCode }) => closeCode),
+      codes,
+    );
+    assert.deepEqual(
+      retries.map(({ attempt }) => attempt),
+      [1, 2, 3, 4, 5, 6, 7, 8, 9],
+    );
   }),
 );
 

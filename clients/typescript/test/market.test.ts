@@ -73,7 +73,15 @@ test(
     visit.socket.terminate();
     const again = await double.visit();
     assert.deepEqual(await again.greets(), { AAPL: { epoch: "e1", price: 8, prediction: 7 } });
-    again.say(price(12), resumed("AAPL", true), price(9), prediction(9, 7), price(9), [price(10), price(11)], price(12));
+    again.say(
+      price(12),
+      resumed("AAPL", true),
+      price(9),
+      prediction(9, 7),
+      price(9),
+      [price(10), price(11)],
+      price(12),
+    );
     assert.deepEqual(brief(await reading.first(8)), [7, 7, 8, 9, 9, 10, 11, 12]);
     await stream.close();
     assert.equal(reading.all.length, 8);
@@ -170,7 +178,11 @@ test(
     assert.deepEqual(brief(await reading.first(4)), [7, 7, 3, 4]);
     stream.subscribe("AAPL");
     const anew = await visit.hears("subscribe");
-    visit.say({ type: "subscribed", id: anew["id"], symbols: ["IBM", "AAPL"] }, price(30, { snapshot: true }), price(31));
+    visit.say(
+      { type: "subscribed", id: anew["id"], symbols: ["IBM", "AAPL"] },
+      price(30, { snapshot: true }),
+      price(31),
+    );
     assert.deepEqual(brief(await reading.first(6)), [7, 7, 3, 4, 30, 31]);
     stream.setRate(5);
     await visit.hears("set_rate");

@@ -18,7 +18,11 @@ function judged(positions: Positions, ...records: MarketRecord[]): unknown[] {
 test("bars and corrections count in the prices' sequence, merged ones too", () => {
   const positions = new Positions();
   assert.deepEqual(judged(positions, price(7), bar(8), price(9), price(13, { conflated: 3 }), bar(15, 1)), [
-    "whole", "whole", "whole", "whole", "whole",
+    "whole",
+    "whole",
+    "whole",
+    "whole",
+    "whole",
   ]);
 });
 
@@ -26,7 +30,12 @@ test("a jump is a gap once, and says what is surely there", () => {
   const positions = new Positions();
   positions.note(price(7));
   assert.deepEqual(positions.note(price(10, { conflated: 1 })).gap, {
-    type: "gap", symbol: "AAPL", kind: "records", reason: "missing", epoch: "e1", after_seq: 7,
+    type: "gap",
+    symbol: "AAPL",
+    kind: "records",
+    reason: "missing",
+    epoch: "e1",
+    after_seq: 7,
   });
   assert.deepEqual(judged(positions, price(11)), ["whole"]);
 });
@@ -34,7 +43,11 @@ test("a jump is a gap once, and says what is surely there", () => {
 test("repeats and records of an older epoch are dropped", () => {
   const positions = new Positions();
   assert.deepEqual(judged(positions, price(7), price(7), price(6), price(1, { epoch: "e2" }), price(8)), [
-    "whole", "repeat", "repeat", "whole", "repeat",
+    "whole",
+    "repeat",
+    "repeat",
+    "whole",
+    "repeat",
   ]);
 });
 
@@ -42,25 +55,35 @@ test("a new epoch begins at 1, its predictions with none before", () => {
   const positions = new Positions();
   assert.deepEqual(judged(positions, price(7), price(3, { epoch: "e2" })), ["whole", "records"]);
   assert.deepEqual(
-    judged(positions, prediction(7, 5), prediction(9, 7), prediction(2, 0, { epoch: "e2" }), prediction(9, 5, { epoch: "e3" })),
+    judged(
+      positions,
+      prediction(7, 5),
+      prediction(9, 7),
+      prediction(2, 0, { epoch: "e2" }),
+      prediction(9, 5, { epoch: "e3" }),
+    ),
     ["whole", "whole", "whole", "predictions"],
   );
 });
 
 test("symbols have sequences of their own", () => {
   const positions = new Positions();
-  assert.deepEqual(judged(positions, price(7), price(70, { symbol: "MSFT" }), price(8), price(71, { symbol: "MSFT" })), [
-    "whole", "whole", "whole", "whole",
-  ]);
+  assert.deepEqual(
+    judged(positions, price(7), price(70, { symbol: "MSFT" }), price(8), price(71, { symbol: "MSFT" })),
+    ["whole", "whole", "whole", "whole"],
+  );
 });
 
 test("resumes from the last of both kinds in the records' epoch", () => {
   const positions = new Positions();
   judged(positions, price(7), prediction(7, 3), price(9, { symbol: "MSFT" }), prediction(4, 0, { symbol: "IBM" }));
-  assert.deepEqual([...positions.reconnected()], [
-    ["AAPL", { epoch: "e1", price: 7, prediction: 7 }],
-    ["MSFT", { epoch: "e1", price: 9 }],
-  ]);
+  assert.deepEqual(
+    [...positions.reconnected()],
+    [
+      ["AAPL", { epoch: "e1", price: 7, prediction: 7 }],
+      ["MSFT", { epoch: "e1", price: 9 }],
+    ],
+  );
   positions.resumed("AAPL", true);
   judged(positions, price(1, { epoch: "e2" }));
   assert.deepEqual(positions.reconnected().get("AAPL"), { epoch: "e2", price: 1, prediction: 0 });
@@ -80,11 +103,17 @@ test("what is not recovered is one gap, and the snapshot behind it none", () => 
   judged(positions, price(7), prediction(7, 0));
   positions.reconnected();
   assert.deepEqual(positions.resumed("AAPL", false), {
-    type: "gap", symbol: "AAPL", kind: null, reason: "not_recovered", epoch: "e1", after_seq: 7,
+    type: "gap",
+    symbol: "AAPL",
+    kind: null,
+    reason: "not_recovered",
+    epoch: "e1",
+    after_seq: 7,
   });
-  assert.deepEqual(judged(positions, price(20, { snapshot: true }), prediction(18, 12, { snapshot: true }), price(21)), [
-    "whole", "whole", "whole",
-  ]);
+  assert.deepEqual(
+    judged(positions, price(20, { snapshot: true }), prediction(18, 12, { snapshot: true }), price(21)),
+    ["whole", "whole", "whole"],
+  );
   assert.deepEqual(judged(positions, price(23)), ["records"]);
 });
 

@@ -16,7 +16,10 @@ function drained(queue: Queue<MarketMessage>): [string, number, number][] {
 test("hands out what came, in order, also over thousands", () => {
   const queue = new Queue<MarketMessage>(20_000);
   for (let seq = 1; seq <= 10_000; seq++) queue.put(price(seq));
-  assert.deepEqual(drained(queue).map(([, seq]) => seq), Array.from({ length: 10_000 }, (_, at) => at + 1));
+  assert.deepEqual(
+    drained(queue).map(([, seq]) => seq),
+    Array.from({ length: 10_000 }, (_, at) => at + 1),
+  );
   assert.equal(queue.size, 0);
 });
 
@@ -27,7 +30,11 @@ test("over its limit it keeps the newest price of each symbol, in the place wher
     queue.put(price(seq, { symbol: "MSFT" }));
   }
   queue.put(price(1, { symbol: "IBM" }));
-  assert.deepEqual(drained(queue), [["AAPL", 5, 4], ["MSFT", 5, 4], ["IBM", 1, 0]]);
+  assert.deepEqual(drained(queue), [
+    ["AAPL", 5, 4],
+    ["MSFT", 5, 4],
+    ["IBM", 1, 0],
+  ]);
   assert.equal(queue.conflated, 8);
 });
 
@@ -45,7 +52,12 @@ test("never merges over anything else of the symbol, and never anything else", (
   queue.put(price(2));
   queue.put(price(3));
   queue.put(prediction(3, 1));
-  assert.deepEqual(drained(queue), [["AAPL", 1, 0], ["AAPL", 1, 0], ["AAPL", 3, 1], ["AAPL", 3, 0]]);
+  assert.deepEqual(drained(queue), [
+    ["AAPL", 1, 0],
+    ["AAPL", 1, 0],
+    ["AAPL", 3, 1],
+    ["AAPL", 3, 0],
+  ]);
 });
 
 test("is full with as many of what can't be merged as its limit says", () => {

@@ -12,7 +12,10 @@ test("says only so much at once, the rest later and in order", async () => {
     for (let n = 0; n < 12; n++) speaker.say({ type: "auth", token: `${n}` });
     assert.equal(said.length, 8);
   });
-  assert.deepEqual(said, Array.from({ length: 12 }, (_, n) => `${n}`));
+  assert.deepEqual(
+    said,
+    Array.from({ length: 12 }, (_, n) => `${n}`),
+  );
 });
 
 test("says nothing more when it is stopped", async () => {

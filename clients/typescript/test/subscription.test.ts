@@ -7,7 +7,11 @@ const names = (said: { type: string; symbols: string[] }[]): string[] =>
   said.map(({ type, symbols }) => `${type} ${symbols.join(" ")}`);
 
 /** Answers what is said as a server that doesn't know symbols with an X. */
-function answer(subscription: Subscription, said: { id: string; symbols: string[] }[], givenUp: string[] = []): string[] {
+function answer(
+  subscription: Subscription,
+  said: { id: string; symbols: string[] }[],
+  givenUp: string[] = [],
+): string[] {
   for (const { id, symbols } of said) {
     if (!symbols.some((symbol) => symbol.includes("X"))) subscription.confirmed(id);
     else {
@@ -72,5 +76,8 @@ test("new symbols come apart from those that were accepted before", () => {
 
 test("long lists are said in several frames", () => {
   const subscription = new Subscription(Array.from({ length: 4_500 }, (_, at) => `S${at}`));
-  assert.deepEqual(subscription.greet().map(({ symbols }) => symbols.length), [2_000, 2_000, 500]);
+  assert.deepEqual(
+    subscription.greet().map(({ symbols }) => symbols.length),
+    [2_000, 2_000, 500],
+  );
 });

@@ -8,7 +8,7 @@ test("a stream outlives its tokens on one connection, where it is given fresh on
   let person = await register();
   const source = async (old?: string): Promise<string> => {
     if (old !== undefined) {
-      await new Promise((resolve) => setTimeout(resolve, 2_000)); // at once it would expire in the same second as the old
+      await new Promise((resolve) => setTimeout(resolve, 2_000)); // or it would expire in the same second
       const form = new URLSearchParams({ grant_type: "refresh_token", refresh_token: person.refresh_token });
       person = await ask("POST", "/api/v1/token", form).then(
         (fresh) => fresh as Person,

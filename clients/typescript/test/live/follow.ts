@@ -2,6 +2,8 @@
 
 import { client } from "./house.js";
 
-const room = client({ onRetry: ({ closeCode, reason }) => console.log(JSON.stringify({ type: "retry", closeCode, reason })) });
+const room = client({
+  onRetry: ({ closeCode, reason }) => console.log(JSON.stringify({ type: "retry", closeCode, reason })),
+});
 process.stdin.on("end", () => room.close()).resume();
 for await (const message of room.stream(...process.argv.slice(2))) console.log(JSON.stringify(message));

@@ -54,7 +54,10 @@ export class Wire {
     const { hostname, port } = new URL(HOUSE);
     this.#server = createServer((near) => {
       const far = connect(Number(port), hostname);
-      for (const [one, other] of [[near, far], [far, near]] as const) {
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
         this.#sockets.add(one);
         one.pipe(other);
         one.on("error", () => undefined);

@@ -88,7 +88,8 @@ test("a rate merges prices and counts them", async () => {
   const messages: MarketMessage[] = [];
   for await (const message of client().stream("AAPL", { maxPerSecond: 4 })) {
     messages.push(message);
-    if (messages.some((each) => each.type === "stock_price_update" && each.conflated > 0) && messages.length > 20) break;
+    if (messages.some((each) => each.type === "stock_price_update" && each.conflated > 0) && messages.length > 20)
+      break;
   }
   assertWhole(messages);
 });

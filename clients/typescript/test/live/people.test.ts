@@ -45,7 +45,13 @@ test("notifications come once, over a line that is cut, until they are acknowled
   const rule = { symbol: "AAPL", conditions: [{ type: "greater_than", threshold: 0.01 }] };
   for (const trigger of ["once", "once"]) await ask("POST", "/api/v1/alerts", { ...rule, trigger }, token);
   const alerts = (await reading.first(2)) as AlertTriggered[];
-  assert.deepEqual(alerts.map(({ type, symbol }) => [type, symbol]), [["alert_triggered", "AAPL"], ["alert_triggered", "AAPL"]]);
+  assert.deepEqual(
+    alerts.map(({ type, symbol }) => [type, symbol]),
+    [
+      ["alert_triggered", "AAPL"],
+      ["alert_triggered", "AAPL"],
+    ],
+  );
   wire.cut();
   await ask("POST", "/api/v1/alerts", rule, token);
   const third = (await reading.first(3))[2] as AlertTriggered;
@@ -67,7 +73,12 @@ test("a logout ends the streams of its token at once", async () => {
   const room = client({ token });
   const [market, own] = [new Reading(room.stream("AAPL")), new Reading(room.notifications())];
   await market.first(1);
-  await ask("POST", "/api/v1/alerts", { symbol: "IBM", conditions: [{ type: "greater_than", threshold: 0.01 }] }, token);
+  await ask(
+    "POST",
+    "/api/v1/alerts",
+    { symbol: "IBM", conditions: [{ type: "greater_than", threshold: 0.01 }] },
+    token,
+  );
   await own.first(1);
   await ask("POST", "/api/v1/logout", {}, token);
   await Promise.all([market.whole(), own.whole()]);
