@@ -1,7 +1,5 @@
 """A client of the extended profile that believes nothing: every frame continues what it has, or says that it can't."""
 
-from __future__ import annotations
-
 import json
 import socket
 import struct
@@ -9,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -18,26 +16,49 @@ from services.gateway.handshake import SUBPROTOCOL
 RECORDS = ("stock_price_update", "bar", "split", "correction")
 PREDICTION = "prediction_update"
 
-Key = tuple[str, str, int, bool]
-"""(symbol, epoch, seq, is it a prediction?): one message of the stream."""
+Place = tuple[str, int]
+"""(epoch, seq). Places of one symbol sort by age."""
+NOWHERE: Final[Place] = ("", 0)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One message of the stream."""
+
+    symbol: str
+    prediction: bool
+    place: Place
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What a snapshot or a conflated message stands for: everything behind `after`, up to and with `to`."""
+
+    symbol: str
+    prediction: bool
+    after: Place
+    to: Place
+
+    def __contains__(self, key: Key) -> bool:
+        same = (self.symbol, self.prediction) == (key.symbol, key.prediction)
+        return same and self.after < key.place <= self.to
 
 
 @dataclass
 class Position:
-    """How far one symbol has been heard. predicted: the last prediction's (epoch, seq). snapshot_due: told of a gap."""
+    """How far one symbol has been heard. snapshot_due: this client was told of a gap, or knows nothing yet."""
 
-    epoch: str = ""
-    seq: int = 0
-    predicted: tuple[str, int] = ("", 0)
+    record: Place = NOWHERE
+    prediction: Place = NOWHERE
     snapshot_due: bool = True
 
 
 @dataclass
 class Follower:
-    """messages: all that came live or was replayed. skipped: what a snapshot or a conflated price stands for."""
+    """messages: all that came live or was replayed. gaps: those it was told of."""
 
     messages: dict[Key, dict[str, Any]] = field(default_factory=dict)
-    skipped: set[Key] = field(default_factory=set)
+    gaps: list[Gap] = field(default_factory=list)
     positions: dict[str, Position] = field(default_factory=dict)
     outcomes: Counter[bool] = field(default_factory=Counter)
     """`recovered` of every `resumed`."""
@@ -63,69 +84,67 @@ class Follower:
 
     def resume(self) -> str:
         """The control frame that says where this client stands."""
-        positions = {
-            symbol: {
-                "epoch": at.epoch,
-                "price": at.seq,
-                "prediction": at.predicted[1] if at.predicted[0] == at.epoch else 0,
-            }
-            for symbol, at in self.positions.items()
-        }
-        return json.dumps({"type": "resume", "positions": positions})
+        return json.dumps({"type": "resume", "positions": {name: _seen(at) for name, at in self.positions.items()}})
 
     def _record(self, message: dict[str, Any]) -> None:
         at = self.positions.setdefault(message["symbol"], Position())
-        epoch, seq = message["epoch"], message["seq"]
-        last = at.seq if epoch == at.epoch else 0
+        place = (message["epoch"], message["seq"])
         if message.get("snapshot"):
             assert at.snapshot_due, message
-            assert (epoch, seq) >= (at.epoch, at.seq), (message, at)
+            self._skip(message, at.record, place)
         else:
-            assert (epoch, seq) > (at.epoch, at.seq), (message, at)
-            assert at.epoch == "" or seq == last + 1 + message["conflated"], (message, at)
             at.snapshot_due = False
+            if at.record != NOWHERE:
+                before = max(at.record, (place[0], 0))
+                assert at.record < place == (before[0], before[1] + 1 + message["conflated"]), (message, at)
+                self._skip(message, before, (place[0], place[1] - 1))
             self._keep(message)
-        if at.epoch:  # a snapshot is not kept, so its own place counts as skipped
-            end = seq + bool(message.get("snapshot"))
-            self.skipped |= {(message["symbol"], epoch, each, False) for each in range(last + 1, end)}
-        at.epoch, at.seq = epoch, seq
+        at.record = place
 
     def _prediction(self, message: dict[str, Any]) -> None:
         at = self.positions.setdefault(message["symbol"], Position())
-        epoch, seq = message["epoch"], message["seq"]
-        assert (epoch, seq) >= at.predicted, (message, at)
-        last = at.predicted[1] if epoch == at.predicted[0] else 0
+        place = (message["epoch"], message["seq"])
         if message.get("snapshot"):
             assert at.snapshot_due, message
-            self.skipped |= {(message["symbol"], epoch, each, True) for each in range(last + 1, seq + 1)}
+            self._skip(message, at.prediction, place)
         else:
-            assert at.predicted[0] == "" or message["prev_seq"] == last, (message, at)
+            if at.prediction != NOWHERE:
+                before = max(at.prediction, (place[0], 0))
+                assert at.prediction < place, (message, at)
+                assert before == (place[0], message["prev_seq"]), (message, at)
             self._keep(message)
-        at.predicted = (epoch, seq)
+        at.prediction = place
+
+    def _skip(self, message: dict[str, Any], after: Place, to: Place) -> None:
+        assert after <= to, (message, after)
+        if NOWHERE < after < to:
+            self.gaps.append(Gap(message["symbol"], message["type"] == PREDICTION, after, to))
 
     def _keep(self, message: dict[str, Any]) -> None:
-        key = (message["symbol"], message["epoch"], message["seq"], message["type"] == PREDICTION)
+        key = Key(message["symbol"], message["type"] == PREDICTION, (message["epoch"], message["seq"]))
         assert key not in self.messages, message
         self.messages[key] = {
             name: value for name, value in message.items() if name not in ("conflated", "stale", "snapshot")
         }
 
 
+def _seen(at: Position) -> dict[str, Any]:
+    epoch, seq = at.record
+    return {"epoch": epoch, "price": seq, "prediction": at.prediction[1] if at.prediction[0] == epoch else 0}
+
+
 def whole(heard: Follower, all_of_it: Follower) -> None:
     """Fails unless `heard` has all messages of `all_of_it` between its own first and last, or was told of the gap."""
     for key, message in heard.messages.items():
         assert all_of_it.messages.get(key, message) == message
-    for symbol, at in heard.positions.items():
-        mine = [key for key in heard.messages if key[0] == symbol]
-        ends = {False: (at.epoch, at.seq), True: at.predicted}
-        for predictions in (False, True):
-            begin = min((key[1:3] for key in mine if key[3] == predictions), default=ends[predictions])
-            missing = {
-                key
-                for key in all_of_it.messages
-                if key[0] == symbol and key[3] == predictions and begin <= key[1:3] <= ends[predictions]
-            } - heard.messages.keys()
-            assert missing <= heard.skipped
+    first: dict[tuple[str, bool], Place] = {}
+    for key in heard.messages:
+        first[key.symbol, key.prediction] = min(key.place, first.get((key.symbol, key.prediction), key.place))
+    for key in all_of_it.messages.keys() - heard.messages.keys():
+        at = heard.positions.get(key.symbol, Position())
+        begin, end = first.get((key.symbol, key.prediction)), at.prediction if key.prediction else at.record
+        if begin is not None and begin < key.place <= end:
+            assert any(key in gap for gap in heard.gaps), key
 
 
 @asynccontextmanager

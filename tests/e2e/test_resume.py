@@ -68,8 +68,8 @@ async def test_a_client_killed_and_resumed_hears_everything_once_or_is_told(tmp_
             await until_heard(witness, witness.heard + AWAY[number % len(AWAY)], watching)
         async with extended(base, ROOM, resume=True) as client:
             await client.send(victim.resume())
-            ends = {symbol: (at.epoch, at.seq) for symbol, at in witness.positions.items()}
-            while any((at.epoch, at.seq) < ends[symbol] for symbol, at in victim.positions.items()):
+            ends = {symbol: at.record for symbol, at in witness.positions.items()}
+            while any(at.record < ends[symbol] for symbol, at in victim.positions.items()):
                 await hear(client, victim, 1)
             await until_heard(witness, victim.heard, watching)
         assert running.handle.poll() is None
