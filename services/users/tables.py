@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
     true,
 )
@@ -90,6 +91,7 @@ class AlertRow(Base):
 
     taken: the owner of its symbol knows of this version (or of its deletion); the rule counts from the record after
     (active_from_epoch, active_from_seq). state: the engine's, JSON of `core.rules.RuleState`; others in bytes: JSON.
+    source: prices, signals (the topic whose owner takes the rule in).
     """
 
     __tablename__ = "alerts"
@@ -113,10 +115,13 @@ class AlertRow(Base):
     active_from_epoch: Mapped[str | None] = mapped_column(String(32))
     active_from_seq: Mapped[int | None] = mapped_column(BigInteger)
     state: Mapped[bytes] = mapped_column(LargeBinary)
+    source: Mapped[str] = mapped_column(String(8), server_default="prices")
+    market_hours_only: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    snoozed_until: Mapped[str | None] = mapped_column(TIME)
 
     __table_args__ = (
         Index("ix_alerts_user", "user_id", "number"),
-        Index("ix_alerts_symbol", "symbol"),
+        Index("ix_alerts_symbol", "symbol", "number"),
         # what the owners of symbols look for ten times a second: nearly always empty
         Index("ix_alerts_news", "symbol", sqlite_where=text("NOT taken"), postgresql_where=text("NOT taken")),
     )
