@@ -4,6 +4,9 @@ import os
 import secrets
 from pathlib import Path
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from services.shared.config import SharedSettings
 from services.shared.errors import StartFailed
 
@@ -30,6 +33,11 @@ def secret_key(settings: SharedSettings) -> str:
     if len(found) < _LEAST:
         raise StartFailed(f"DATA_DIR: {path} holds no secret; remove it to get a new one (everybody logs in again)")
     return found
+
+
+def derived(secret: str, purpose: bytes, length: int = 32) -> bytes:
+    """A key of `length` bytes for one purpose: who knows it learns neither the secret nor another key."""
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=purpose).derive(secret.encode())
 
 
 def _make(path: Path) -> None:

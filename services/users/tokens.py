@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import jwt
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from services.shared.errors import Unauthenticated
+from services.users.secret import derived
 
 ISSUER: Final = "tickroom"
 AUDIENCE: Final = "tickroom"
@@ -49,7 +49,7 @@ class Tokens:
         accepted = [self._signing.public_key()] + ([_key(previous).public_key()] if previous else [])
         self._accepted: dict[str, Ed25519PublicKey] = {_kid(each): each for each in accepted}
         self._kid = next(iter(self._accepted))
-        self._succession = [_derived(each, _SUCCESSION) for each in (secret, previous) if each]
+        self._succession = [derived(each, _SUCCESSION) for each in (secret, previous) if each]
 
     def public_keys(self) -> dict[str, bytes]:
         """What tokens are verified with: 32 raw bytes by key id, the signing one first."""
@@ -123,11 +123,7 @@ def stored_hash(secret: str) -> bytes:
 
 
 def _key(secret: str) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(_derived(secret, _PURPOSE))
-
-
-def _derived(secret: str, purpose: bytes) -> bytes:
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose).derive(secret.encode())
+    return Ed25519PrivateKey.from_private_bytes(derived(secret, _PURPOSE))
 
 
 def _raw(key: Ed25519PublicKey) -> bytes:
