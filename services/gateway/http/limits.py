@@ -27,7 +27,7 @@ _LIMITED = Counter("gateway_limited_requests", "Requests refused because their s
 _ALONE = Counter("gateway_requests_counted_alone", "Requests counted by this process alone: Redis did not answer")
 
 WINDOW_S: Final = 60
-_EXEMPT: Final = frozenset({"/", "/health", "/metrics"})
+_EXEMPT: Final = frozenset({"/", "/docs", "/health", "/metrics"})
 _EXEMPT_BELOW: Final = ("/health/", "/static/")
 _PATIENCE_S: Final = 0.5
 _ASK_AGAIN_S: Final = 1.0
@@ -88,7 +88,7 @@ class Counts:
 class Limits:
     """Lets `limit` requests of each through in a minute, and says in every answer how many are left.
 
-    Health, metrics and the page are free; so are WebSocket handshakes, which have limits of their own.
+    Health, metrics and the pages are free; so are WebSocket handshakes, which have limits of their own.
     """
 
     app: ASGIApp

@@ -58,8 +58,10 @@ async def test_zero_is_no_limit() -> None:
     assert not any(field in answer.headers for field in FIELDS)
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/health/live", "/health/ready", "/metrics", "/static/page.js"])
-async def test_health_metrics_and_the_page_are_free(path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/health", "/health/live", "/health/ready", "/metrics", "/static/page.js"]
+)
+async def test_health_metrics_and_the_pages_are_free(path: str) -> None:
     async with Front(requests_per_minute=1).client() as client:
         answers = [await client.get(path) for _ in range(3)]
     assert {each.status_code for each in answers} == {200}
