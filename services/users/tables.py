@@ -192,6 +192,91 @@ class NotificationRow(Base):
     )
 
 
+class ChannelRow(Base):
+    """A way to reach a user beyond the socket. sealed: its settings, encrypted (`core.delivery_channels`).
+
+    mark: what tells it from the user's others, so that the same browser is not told twice. reason: why it is not
+    enabled. failures: attempts in a row that failed, the first of them at `failing_since`. Nobody looks at its
+    deliveries before `free_at`: somebody works on it (`lease`), or they have to wait; gathering: they go together then.
+    window_at, window_sent: `core.delivery.Window`.
+    """
+
+    __tablename__ = "channels"
+
+    number: Mapped[int] = mapped_column(COUNTER, primary_key=True)
+    id: Mapped[str] = mapped_column(ID, unique=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("accounts.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(16))
+    mark: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[str] = mapped_column(TIME)
+    enabled: Mapped[bool] = mapped_column(Boolean)
+    reason: Mapped[str | None] = mapped_column(String(32))
+    failures: Mapped[int] = mapped_column(Integer)
+    failing_since: Mapped[str | None] = mapped_column(TIME)
+    delivered_at: Mapped[str | None] = mapped_column(TIME)
+    free_at: Mapped[str] = mapped_column(TIME)
+    lease: Mapped[str | None] = mapped_column(ID)
+    gathering: Mapped[bool] = mapped_column(Boolean)
+    window_at: Mapped[str | None] = mapped_column(TIME)
+    window_sent: Mapped[int] = mapped_column(Integer)
+
+    __table_args__ = (UniqueConstraint("user_id", "mark"), Index("ix_channels_user", "user_id", "number"))
+
+
+class DeliveryRow(Base):
+    """A notification on its way over a channel. status: waiting, delivered, dead.
+
+    message_id: of the message that it is sent in, its own or a digest's; null before the first attempt, which was
+    `tried_at`. No reference to the channel: deleting one must not hold up the engine, which adds these.
+    """
+
+    __tablename__ = "deliveries"
+
+    number: Mapped[int] = mapped_column(COUNTER, primary_key=True)
+    channel_id: Mapped[str] = mapped_column(ID)
+    notification_id: Mapped[str] = mapped_column(ID)
+    created_at: Mapped[str] = mapped_column(TIME, index=True)
+    due_at: Mapped[str] = mapped_column(TIME)
+    status: Mapped[str] = mapped_column(String(9))
+    attempts: Mapped[int] = mapped_column(Integer)
+    message_id: Mapped[str | None] = mapped_column(ID)
+    tried_at: Mapped[str | None] = mapped_column(TIME)
+
+    __table_args__ = (
+        UniqueConstraint("channel_id", "notification_id"),
+        Index(
+            "ix_deliveries_waiting",
+            "channel_id",
+            "due_at",
+            sqlite_where=text("status = 'waiting'"),
+            postgresql_where=text("status = 'waiting'"),
+        ),
+    )
+
+
+class AttemptRow(Base):
+    """One attempt to deliver a message, as the owner of the channel can read it.
+
+    notification_id: null for a digest (and `count` says of how many). code: HTTP status, if any; error: a word.
+    """
+
+    __tablename__ = "delivery_attempts"
+
+    number: Mapped[int] = mapped_column(COUNTER, primary_key=True)
+    channel_id: Mapped[str] = mapped_column(ID)
+    message_id: Mapped[str] = mapped_column(ID)
+    notification_id: Mapped[str | None] = mapped_column(ID)
+    count: Mapped[int] = mapped_column(Integer)
+    time: Mapped[str] = mapped_column(TIME, index=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(9))
+    code: Mapped[int | None] = mapped_column(Integer)
+    error: Mapped[str | None] = mapped_column(String(32))
+
+    __table_args__ = (Index("ix_delivery_attempts_channel", "channel_id", "number"),)
+
+
 class IdempotencyRow(Base):
     """A key that a user has created something with, stored in the transaction that created it."""
 
