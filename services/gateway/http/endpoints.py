@@ -156,9 +156,11 @@ def endpoint(
     return declare
 
 
-def declared(handler: Callable[..., Any]) -> Endpoint | None:
-    """What `handler` declared of itself."""
+def declared(handler: Callable[..., Any]) -> Endpoint:
+    """What `handler` declared of itself. Raises TypeError where it has no `@endpoint`."""
     found: Endpoint | None = getattr(handler, _MARK, None)
+    if found is None:
+        raise TypeError(f"{handler!r} has no @endpoint: nobody could know what it is")
     return found
 
 

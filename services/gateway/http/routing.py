@@ -31,8 +31,7 @@ passed on as bytes). `errors` says what the rooms behind refuse. `kept=True`: th
 with it gets a 304 while it holds. `deprecated=date(...)` marks the answers as RFC 9745 says. The docstring is the
 description. A model may carry `example: ClassVar[str]`, JSON as people should see it.
 
-Every GET answers HEAD, every path OPTIONS with its methods in Allow. A handler without `@endpoint` gets the request
-alone, and is not documented.
+Every GET answers HEAD, every path OPTIONS with its methods in Allow.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -82,12 +81,11 @@ T = TypeVar("T")
 
 
 class Resource(Route):
-    """A path and what it does by method. endpoints: those of its methods that are declared."""
+    """A path and what it does by method."""
 
     def __init__(self, path: str, callers: Callers | None, handlers: Mapping[str, Handler]) -> None:
-        found = {method: declared(handler) for method, handler in handlers.items()}
-        self.endpoints = {method: each for method, each in found.items() if each is not None}
-        self._calls = {method: _call(handler, found[method], callers) for method, handler in handlers.items()}
+        self.endpoints = {method: declared(handler) for method, handler in handlers.items()}
+        self._calls = {method: _call(handlers[method], each, callers) for method, each in self.endpoints.items()}
         super().__init__(path, self._answer, methods=[*handlers, "OPTIONS"], name=path)
 
     async def _answer(self, request: Request) -> Response:
@@ -101,7 +99,7 @@ class Resource(Route):
 def resource(path: str, callers: Callers | None = None, /, **handlers: Handler) -> Resource:
     """A route that answers the methods named (`GET=..., POST=...`), and 405 with all of them in Allow to any other.
 
-    callers: decides who may call; only where an endpoint is for somebody it may be left out.
+    callers: decides who may call; it may be left out where every endpoint is for anyone.
     """
     return Resource(path, callers, handlers)
 
@@ -120,12 +118,8 @@ def number(value: float) -> float | int:
     return int(value) if value.is_integer() else value
 
 
-def _call(
-    handler: Handler, endpoint: Endpoint | None, callers: Callers | None
-) -> Callable[[Request], Awaitable[Response]]:
+def _call(handler: Handler, endpoint: Endpoint, callers: Callers | None) -> Callable[[Request], Awaitable[Response]]:
     """`handler` as a function of the request alone."""
-    if endpoint is None:
-        return handler
     if callers is None and endpoint.who is not Who.ANYONE:
         raise TypeError(f"{endpoint.name} is for {endpoint.who.name}: its resource needs callers")
     always = _headers(endpoint)

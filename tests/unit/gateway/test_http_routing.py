@@ -114,7 +114,6 @@ def _front(**settings: Any) -> tuple[Front, FakeUsers]:
         resource("/t/listed", GET=_listed),
         resource("/t/failing", GET=_failing),
         resource("/t/stream", GET=_stream),
-        resource("/t/undeclared", GET=_undeclared),
     ]
     return Front(routes, **settings), users
 
@@ -245,18 +244,15 @@ async def test_options_and_405_name_the_methods() -> None:
     assert (refused.status_code, refused.headers["allow"]) == (405, "DELETE, GET, HEAD, OPTIONS")
 
 
-async def test_a_handler_without_a_declaration_gets_the_request() -> None:
-    front, _ = _front()
-    async with front.client() as client:
-        assert (await client.get("/t/undeclared")).text == "/t/undeclared"
+def test_a_handler_that_declares_nothing_is_refused() -> None:
+    with pytest.raises(TypeError, match="endpoint"):
+        resource("/t/undeclared", GET=_undeclared)
 
 
 def test_a_declaration_says_everything() -> None:
     found = declared(_make)
-    assert found is not None
     assert (found.summary, found.description, found.status, found.answer) == ("Makes one", "At once.", 201, Made)
     assert [each.name for each in found.arguments] == ["caller", "thing_id", "key", "wish", "body"]
-    assert declared(_undeclared) is None
 
 
 def test_an_argument_that_says_not_where_it_comes_from_is_refused() -> None:
