@@ -267,10 +267,20 @@ Revocation = SessionRevoked
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """threshold: a price as traded, None where the type takes none."""
+    """A type has some of the fields, the others are None. Prices are as traded."""
 
     type: str
-    threshold: float | None
+    threshold: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    amount: float | None = None
+    percent: float | None = None
+    window_s: int | None = None
+    days: int | None = None
+    times: float | None = None
+    bars: int | None = None
+    to: str | None = None
+    after_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +296,18 @@ class AlertWish:
     message: str | None
     channels: Sequence[str]
     idempotency_key: str = ""
+    market_hours_only: bool = False
+    snoozed_until: str | None = None
+    snooze_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChange:
+    """What is to be different of a rule. given: names of those fields of `wish`; paused: None = as it is."""
+
+    wish: AlertWish
+    given: Sequence[str]
+    paused: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +325,8 @@ class Alert:
     expires_at: str | None
     message: str | None
     channels: Sequence[str]
+    market_hours_only: bool = False
+    snoozed_until: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +420,15 @@ class Users(Protocol):
         """Raises InvalidInput, NotFound (unknown symbol), Conflict (idempotency key of another rule), TooMany."""
         ...
 
-    async def alerts(self, user_id: str, limit: int, page_token: str) -> AlertPage: ...
+    async def change_alert(self, user_id: str, alert_id: str, change: AlertChange) -> Alert:
+        """Raises InvalidInput, NotFound (for somebody else's rule too)."""
+        ...
+
+    async def alerts(
+        self, user_id: str, limit: int, page_token: str, *, symbol: str = "", status: str = ""
+    ) -> AlertPage:
+        """symbol, status: only such rules; empty = all."""
+        ...
 
     async def alert(self, user_id: str, alert_id: str) -> Alert:
         """Raises NotFound, for somebody else's rule too."""

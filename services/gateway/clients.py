@@ -1,13 +1,14 @@
 """The rooms behind the door, over gRPC. Nothing else in the gateway sees protobuf or a gRPC error."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Final, TypeVar
 
 import grpc
 
 from services.gateway.backends import (
     Alert,
+    AlertChange,
     AlertPage,
     AlertWish,
     Bar,
@@ -274,22 +275,20 @@ class GrpcUsers:
         return _profile(await _answer(self._stub.UpdateProfile(request, timeout=_HASHING_DEADLINE_S)))
 
     async def create_alert(self, user_id: str, wish: AlertWish) -> Alert:
-        request = users_pb2.CreateAlertRequest(
-            user_id=user_id,
-            symbol=wish.symbol,
-            conditions=[users_pb2.Condition(type=each.type, threshold=each.threshold) for each in wish.conditions],
-            trigger=wish.trigger,
-            cooldown_s=wish.cooldown_s,
-            hysteresis_pct=wish.hysteresis_pct,
-            expires_at=wish.expires_at,
-            message=wish.message,
-            channels=wish.channels,
-            idempotency_key=wish.idempotency_key,
-        )
-        return _alert(await _answer(self._stub.CreateAlert(request)))
+        return _alert(await _answer(self._stub.CreateAlert(_wish(wish, user_id))))
 
-    async def alerts(self, user_id: str, limit: int, page_token: str) -> AlertPage:
-        request = users_pb2.ListAlertsRequest(user_id=user_id, limit=limit, page_token=page_token)
+    async def change_alert(self, user_id: str, alert_id: str, change: AlertChange) -> Alert:
+        request = users_pb2.UpdateAlertRequest(
+            user_id=user_id, alert_id=alert_id, rule=_wish(change.wish), given=change.given, paused=change.paused
+        )
+        return _alert(await _answer(self._stub.UpdateAlert(request)))
+
+    async def alerts(
+        self, user_id: str, limit: int, page_token: str, *, symbol: str = "", status: str = ""
+    ) -> AlertPage:
+        request = users_pb2.ListAlertsRequest(
+            user_id=user_id, limit=limit, page_token=page_token, symbol=symbol, status=status
+        )
         reply = await _answer(self._stub.ListAlerts(request))
         return AlertPage([_alert(each) for each in reply.alerts], reply.next_page_token)
 
@@ -343,6 +342,24 @@ def _ref(session: SessionRef) -> users_pb2.SessionRef:
     )
 
 
+def _wish(wish: AlertWish, user_id: str = "") -> users_pb2.CreateAlertRequest:
+    return users_pb2.CreateAlertRequest(
+        user_id=user_id,
+        symbol=wish.symbol,
+        conditions=[users_pb2.Condition(**asdict(each)) for each in wish.conditions],
+        trigger=wish.trigger,
+        cooldown_s=wish.cooldown_s,
+        hysteresis_pct=wish.hysteresis_pct,
+        expires_at=wish.expires_at,
+        message=wish.message,
+        channels=wish.channels,
+        idempotency_key=wish.idempotency_key,
+        market_hours_only=wish.market_hours_only,
+        snoozed_until=wish.snoozed_until,
+        snooze_s=wish.snooze_s,
+    )
+
+
 def _alert(reply: users_pb2.Alert) -> Alert:
     return Alert(
         id=reply.id,
@@ -350,7 +367,7 @@ def _alert(reply: users_pb2.Alert) -> Alert:
         status=reply.status,
         symbol=reply.symbol,
         conditions=[
-            Condition(each.type, each.threshold if each.HasField("threshold") else None) for each in reply.conditions
+            Condition(**{field.name: value for field, value in each.ListFields()}) for each in reply.conditions
         ],
         trigger=reply.trigger,
         cooldown_s=reply.cooldown_s,
@@ -358,4 +375,6 @@ def _alert(reply: users_pb2.Alert) -> Alert:
         expires_at=reply.expires_at if reply.HasField("expires_at") else None,
         message=reply.message if reply.HasField("message") else None,
         channels=list(reply.channels),
+        market_hours_only=reply.market_hours_only,
+        snoozed_until=reply.snoozed_until if reply.HasField("snoozed_until") else None,
     )

@@ -25,18 +25,21 @@ class Takings:
     """Tells who waits for a rule that it was taken in."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, Bell] = {}
+        self._waiting: dict[str, set[Bell]] = {}
 
     @contextmanager
     def of(self, rule_id: str) -> Iterator[Bell]:
-        """A bell that rings when this rule is taken in."""
-        bell = self._waiting[rule_id] = Bell()
+        """A bell that rings when this rule is taken in; several may wait for the same one."""
+        bell, waiting = Bell(), self._waiting.setdefault(rule_id, set())
+        waiting.add(bell)
         try:
             yield bell
         finally:
-            del self._waiting[rule_id]
+            waiting.discard(bell)
+            if not waiting:
+                self._waiting.pop(rule_id, None)
 
     def tell(self, rule_ids: Iterable[str]) -> None:
         for rule_id in rule_ids:
-            if (bell := self._waiting.get(rule_id)) is not None:
+            for bell in self._waiting.get(rule_id, ()):
                 bell.ring()

@@ -13,9 +13,10 @@ from services.shared.rpc import users_pb2 as pb
 from services.shared.rpc.users_pb2_grpc import UsersServicer
 from services.users import tickets, tokens
 from services.users.accounts import Accounts
-from services.users.core.drafts import Asked, AskedCondition
+from services.users.core.asked import Asked, AskedCondition
 from services.users.core.profiles import Change
 from services.users.profiles import Profiles
+from services.users.rules import Change as RuleChange
 from services.users.rules import Rules
 from services.users.sessions import Login, Sessions
 from services.users.store import after_number, is_id, notifications, page_size
@@ -113,8 +114,13 @@ class Servicer(UsersServicer):
         _check_key(request.idempotency_key)
         return _alert(await self.rules.create(request.user_id, _asked(request), request.idempotency_key))
 
+    async def UpdateAlert(self, request: pb.UpdateAlertRequest, context: Any) -> pb.Alert:
+        return _alert(await self.rules.change(request.user_id, request.alert_id, _change(request)))
+
     async def ListAlerts(self, request: pb.ListAlertsRequest, context: Any) -> pb.ListAlertsReply:
-        found, next_page_token = await self.rules.page(request.user_id, request.limit, request.page_token)
+        found, next_page_token = await self.rules.page(
+            request.user_id, request.limit, request.page_token, symbol=request.symbol, status=request.status
+        )
         return pb.ListAlertsReply(alerts=map(_alert, found), next_page_token=next_page_token)
 
     async def GetAlert(self, request: pb.AlertRequest, context: Any) -> pb.Alert:
@@ -174,17 +180,31 @@ def _ref(session: pb.SessionRef) -> Ref:
 def _asked(request: pb.CreateAlertRequest) -> Asked:
     return Asked(
         symbol=request.symbol,
-        conditions=tuple(
-            AskedCondition(each.type, each.threshold if each.HasField("threshold") else None)
-            for each in request.conditions
-        ),
+        conditions=tuple(_condition(each) for each in request.conditions),
         trigger=request.trigger,
         cooldown_s=request.cooldown_s,
         hysteresis_pct=request.hysteresis_pct,
         expires_at=request.expires_at if request.HasField("expires_at") else None,
         message=request.message if request.HasField("message") else None,
         channels=tuple(request.channels),
+        market_hours_only=request.market_hours_only,
+        snoozed_until=request.snoozed_until if request.HasField("snoozed_until") else None,
+        snooze_s=request.snooze_s if request.HasField("snooze_s") else None,
     )
+
+
+def _condition(condition: pb.Condition) -> AskedCondition:
+    given: dict[str, Any] = {field.name: value for field, value in condition.ListFields()}
+    return AskedCondition(**{"type": "", **given})
+
+
+def _change(request: pb.UpdateAlertRequest) -> RuleChange:
+    asked = _asked(request.rule)
+    unknown = set(request.given).difference(asked.__struct_fields__)
+    if unknown:
+        raise _wrong("given", "must be names of the fields of a rule")
+    fields = {name: getattr(asked, name) for name in request.given}
+    return RuleChange(fields, request.paused if request.HasField("paused") else None)
 
 
 def _alert(alert: StoredAlert) -> pb.Alert:
@@ -192,9 +212,9 @@ def _alert(alert: StoredAlert) -> pb.Alert:
     return pb.Alert(
         id=rule.id,
         version=rule.version,
-        status=alert.status,
+        status=alert.shown,
         symbol=rule.symbol,
-        conditions=[pb.Condition(type=each.type, threshold=each.threshold) for each in rule.conditions],
+        conditions=[pb.Condition(type=each.type, **each.given()) for each in alert.conditions],
         trigger=rule.trigger,
         cooldown_s=rule.cooldown_s,
         hysteresis_pct=rule.hysteresis_pct,
@@ -202,6 +222,8 @@ def _alert(alert: StoredAlert) -> pb.Alert:
         message=rule.message,
         channels=alert.channels,
         created_at=alert.created_at,
+        market_hours_only=alert.market_hours_only,
+        snoozed_until=alert.snoozed_until,
     )
 
 

@@ -1,27 +1,45 @@
-"""Alert rules on behalf of their users: made, listed, read, deleted."""
+"""Alert rules on behalf of their users: made, changed, listed, read, deleted."""
 
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.shared.alert_limits import STATUSES
 from services.shared.database import Database
-from services.shared.errors import Conflict, NotFound, TooMany
+from services.shared.errors import Conflict, FieldError, NotFound, TooMany
 from services.shared.events import rfc3339
 from services.users.bell import Bell, Takings
 from services.users.clients import Market
-from services.users.core.drafts import Asked, Draft, checked, not_yet_over
+from services.users.core.asked import Asked
+from services.users.core.drafts import SOCKET, Draft, checked, known_or_refused, outcome, refused, timed
 from services.users.store import after_number, alerts, is_id, keys, page_size
 from services.users.store.accounts import lock_account
 from services.users.store.alerts import StoredAlert
 
 WAIT_S: Final = 1.0
 _LOOK_EVERY_S: Final = 0.05  # where the owner of the symbol is another process and can't ring
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What somebody wants to be different. fields: those of `Asked` that were given; paused: None = as it is."""
+
+    fields: Mapping[str, Any]
+    paused: bool | None = None
+
+    def of(self, asked: Asked) -> Asked:
+        """The rule as it would be."""
+        fields = dict(self.fields)
+        if fields.get("snooze_s") is not None:
+            fields.setdefault("snoozed_until", None)
+        return msgspec.structs.replace(asked, **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +64,33 @@ class Rules:
         if key and (made := await self._made_before(user_id, key, body_hash)) is not None:
             return made
         symbol = await self.market.symbol(draft.symbol)
-        if draft.expires_at is not None:
-            not_yet_over(draft, await self.market.clock())
+        draft = timed(asked, draft, await self._clock(asked))
         alert_id = str(uuid.uuid4())
         with self.takings.of(alert_id) as taken:
             if not await self._store(user_id, alert_id, draft, symbol, key, body_hash):
                 made = await self._made_before(user_id, key, body_hash)
                 if made is not None:
                     return made
+            self.news.ring()
+            return await self._when_taken(user_id, alert_id, taken)
+
+    async def change(self, user_id: str, alert_id: str, change: Change) -> StoredAlert:
+        """The rule as it is now. What begins anew counts from the record at which its owner takes it in; until then
+        the old version is in force. Answers `active` when that is within a second, else `pending`.
+
+        Raises InvalidInput, NotFound (unknown rule or symbol), Unavailable (stock_data is needed and away).
+        """
+        asked = change.of((await self.get(user_id, alert_id)).asked())
+        checked(asked)
+        clock = await self._clock(asked)
+        if "symbol" in change.fields:
+            change = replace(change, fields={**change.fields, "symbol": await self.market.symbol(asked.symbol)})
+        with self.takings.of(alert_id) as taken:
+            async with self.database.transaction() as session:
+                found = await alerts.alert_of(session, user_id, alert_id, lock=True)
+                if found is None:
+                    raise _unknown()
+                await self._change(session, found, change, clock)
             self.news.ring()
             return await self._when_taken(user_id, alert_id, taken)
 
@@ -65,11 +102,18 @@ class Rules:
                     return found
         raise _unknown()
 
-    async def page(self, user_id: str, limit: int, page_token: str) -> tuple[list[StoredAlert], str]:
-        """Oldest first, and the token of the next page (empty at the end). Raises InvalidInput."""
+    async def page(
+        self, user_id: str, limit: int, page_token: str, *, symbol: str = "", status: str = ""
+    ) -> tuple[list[StoredAlert], str]:
+        """Oldest first, and the token of the next page (empty at the end). Raises InvalidInput.
+
+        symbol, status: only such rules; empty = all.
+        """
+        if status not in ("", *STATUSES):
+            raise refused([FieldError("status", f"must be one of {', '.join(STATUSES)}")])
         size, after = page_size(limit), after_number(page_token)
         async with self.database.reading() as session:
-            found, last = await alerts.alerts_of(session, user_id, after, size)
+            found, last = await alerts.alerts_of(session, user_id, after, size, symbol=symbol, status=status)
         return found, "" if last is None else str(last)
 
     async def delete(self, user_id: str, alert_id: str) -> None:
@@ -92,8 +136,23 @@ class Rules:
                 return False
             if self.limit and await alerts.count_alerts(session, user_id) >= self.limit:
                 raise TooMany(f"you have {self.limit} alerts, which is the limit", code="too_many_alerts")
+            known_or_refused(draft.channels, (SOCKET,))
             await alerts.add_alert(session, user_id, alert_id, draft, symbol, created_at)
         return True
+
+    async def _change(self, session: AsyncSession, found: StoredAlert, change: Change, clock: str) -> None:
+        before, asked = checked(found.asked()), change.of(found.asked())
+        after = checked(asked)
+        becomes = outcome(found.status, before, after, paused=change.paused)
+        if becomes.anew or "expires_at" in change.fields or asked.snooze_s is not None:
+            after = timed(asked, after, clock)
+        if "channels" in change.fields:
+            known_or_refused(after.channels, (SOCKET,))
+        await alerts.change_alert(session, found.rule.id, after, becomes)
+
+    async def _clock(self, asked: Asked) -> str:
+        """The feed's clock where the rule needs it."""
+        return await self.market.clock() if asked.expires_at is not None or asked.snooze_s is not None else ""
 
     async def _made_before(self, user_id: str, key: str, body_hash: bytes) -> StoredAlert | None:
         async with self.database.reading() as session:
@@ -103,7 +162,10 @@ class Rules:
         alert_id, hash_then = made
         if hash_then != body_hash:
             raise Conflict("this Idempotency-Key has made another alert", code="idempotency_key_reused")
-        return await self.get(user_id, alert_id)
+        try:
+            return await self.get(user_id, alert_id)
+        except NotFound:
+            raise Conflict("the alert of this Idempotency-Key was deleted", code="idempotency_key_reused") from None
 
     async def _when_taken(self, user_id: str, alert_id: str, taken: Bell) -> StoredAlert:
         loop = asyncio.get_running_loop()

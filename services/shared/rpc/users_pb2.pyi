@@ -669,27 +669,102 @@ Global___UpdateProfileRequest: _TypeAlias = UpdateProfileRequest  # noqa: Y015
 
 @_typing.final
 class Condition(_message.Message):
+    """Which type has which fields: services/users/core/asked.py."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    LOWER_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    WINDOW_S_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    BARS_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    AFTER_S_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """greater_than, less_than, crossing, crossing_up, crossing_down"""
+    """greater_than, crossing_up, entering_channel, moving_up, new_high ..."""
     threshold: _builtins.float
-    """price as traded"""
+    """price as traded; of confidence_above 0-1"""
+    lower: _builtins.float
+    upper: _builtins.float
+    amount: _builtins.float
+    """price difference; or"""
+    percent: _builtins.float
+    window_s: _builtins.int
+    days: _builtins.int
+    times: _builtins.float
+    bars: _builtins.int
+    to: _builtins.str
+    """buy, sell, hold"""
+    after_s: _builtins.int
     def __init__(
         self,
         *,
         type: _builtins.str = ...,
         threshold: _builtins.float | None = ...,
+        lower: _builtins.float | None = ...,
+        upper: _builtins.float | None = ...,
+        amount: _builtins.float | None = ...,
+        percent: _builtins.float | None = ...,
+        window_s: _builtins.int | None = ...,
+        days: _builtins.int | None = ...,
+        times: _builtins.float | None = ...,
+        bars: _builtins.int | None = ...,
+        to: _builtins.str | None = ...,
+        after_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_s", b"_after_s", "_amount", b"_amount", "_bars", b"_bars", "_days", b"_days", "_lower", b"_lower", "_percent", b"_percent", "_threshold", b"_threshold", "_times", b"_times", "_to", b"_to", "_upper", b"_upper", "_window_s", b"_window_s", "after_s", b"after_s", "amount", b"amount", "bars", b"bars", "days", b"days", "lower", b"lower", "percent", b"percent", "threshold", b"threshold", "times", b"times", "to", b"to", "upper", b"upper", "window_s", b"window_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_s", b"_after_s", "_amount", b"_amount", "_bars", b"_bars", "_days", b"_days", "_lower", b"_lower", "_percent", b"_percent", "_threshold", b"_threshold", "_times", b"_times", "_to", b"_to", "_upper", b"_upper", "_window_s", b"_window_s", "after_s", b"after_s", "amount", b"amount", "bars", b"bars", "days", b"days", "lower", b"lower", "percent", b"percent", "threshold", b"threshold", "times", b"times", "to", b"to", "type", b"type", "upper", b"upper", "window_s", b"window_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_s: _TypeAlias = _typing.Literal["after_s"]  # noqa: Y015
+    _WhichOneofArgType__after_s: _TypeAlias = _typing.Literal["_after_s", b"_after_s"]  # noqa: Y015
+    _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
+    _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
+    _WhichOneofReturnType__bars: _TypeAlias = _typing.Literal["bars"]  # noqa: Y015
+    _WhichOneofArgType__bars: _TypeAlias = _typing.Literal["_bars", b"_bars"]  # noqa: Y015
+    _WhichOneofReturnType__days: _TypeAlias = _typing.Literal["days"]  # noqa: Y015
+    _WhichOneofArgType__days: _TypeAlias = _typing.Literal["_days", b"_days"]  # noqa: Y015
+    _WhichOneofReturnType__lower: _TypeAlias = _typing.Literal["lower"]  # noqa: Y015
+    _WhichOneofArgType__lower: _TypeAlias = _typing.Literal["_lower", b"_lower"]  # noqa: Y015
+    _WhichOneofReturnType__percent: _TypeAlias = _typing.Literal["percent"]  # noqa: Y015
+    _WhichOneofArgType__percent: _TypeAlias = _typing.Literal["_percent", b"_percent"]  # noqa: Y015
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    _WhichOneofReturnType__times: _TypeAlias = _typing.Literal["times"]  # noqa: Y015
+    _WhichOneofArgType__times: _TypeAlias = _typing.Literal["_times", b"_times"]  # noqa: Y015
+    _WhichOneofReturnType__to: _TypeAlias = _typing.Literal["to"]  # noqa: Y015
+    _WhichOneofArgType__to: _TypeAlias = _typing.Literal["_to", b"_to"]  # noqa: Y015
+    _WhichOneofReturnType__upper: _TypeAlias = _typing.Literal["upper"]  # noqa: Y015
+    _WhichOneofArgType__upper: _TypeAlias = _typing.Literal["_upper", b"_upper"]  # noqa: Y015
+    _WhichOneofReturnType__window_s: _TypeAlias = _typing.Literal["window_s"]  # noqa: Y015
+    _WhichOneofArgType__window_s: _TypeAlias = _typing.Literal["_window_s", b"_window_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_s) -> _WhichOneofReturnType__after_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bars) -> _WhichOneofReturnType__bars | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__days) -> _WhichOneofReturnType__days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lower) -> _WhichOneofReturnType__lower | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__percent) -> _WhichOneofReturnType__percent | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__times) -> _WhichOneofReturnType__times | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__to) -> _WhichOneofReturnType__to | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__upper) -> _WhichOneofReturnType__upper | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__window_s) -> _WhichOneofReturnType__window_s | None: ...
 
 Global___Condition: _TypeAlias = Condition  # noqa: Y015
 
@@ -707,16 +782,24 @@ class CreateAlertRequest(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    MARKET_HOURS_ONLY_FIELD_NUMBER: _builtins.int
+    SNOOZED_UNTIL_FIELD_NUMBER: _builtins.int
+    SNOOZE_S_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     symbol: _builtins.str
     trigger: _builtins.str
-    """once, every_time; empty = once"""
+    """once, every_time, once_per_minute, once_per_bar; empty = once"""
     cooldown_s: _builtins.int
     hysteresis_pct: _builtins.float
     expires_at: _builtins.str
     message: _builtins.str
     idempotency_key: _builtins.str
     """empty = none; the same key and body answer with the same alert"""
+    market_hours_only: _builtins.bool
+    snoozed_until: _builtins.str
+    """until then, on the feed's clock, nothing fires; or"""
+    snooze_s: _builtins.int
+    """from the feed's clock on"""
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]: ...
     @_builtins.property
@@ -736,21 +819,71 @@ class CreateAlertRequest(_message.Message):
         message: _builtins.str | None = ...,
         channels: _abc.Iterable[_builtins.str] | None = ...,
         idempotency_key: _builtins.str = ...,
+        market_hours_only: _builtins.bool = ...,
+        snoozed_until: _builtins.str | None = ...,
+        snooze_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_message", b"_message", "expires_at", b"expires_at", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_message", b"_message", "_snooze_s", b"_snooze_s", "_snoozed_until", b"_snoozed_until", "expires_at", b"expires_at", "message", b"message", "snooze_s", b"snooze_s", "snoozed_until", b"snoozed_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_message", b"_message", "channels", b"channels", "conditions", b"conditions", "cooldown_s", b"cooldown_s", "expires_at", b"expires_at", "hysteresis_pct", b"hysteresis_pct", "idempotency_key", b"idempotency_key", "message", b"message", "symbol", b"symbol", "trigger", b"trigger", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_message", b"_message", "_snooze_s", b"_snooze_s", "_snoozed_until", b"_snoozed_until", "channels", b"channels", "conditions", b"conditions", "cooldown_s", b"cooldown_s", "expires_at", b"expires_at", "hysteresis_pct", b"hysteresis_pct", "idempotency_key", b"idempotency_key", "market_hours_only", b"market_hours_only", "message", b"message", "snooze_s", b"snooze_s", "snoozed_until", b"snoozed_until", "symbol", b"symbol", "trigger", b"trigger", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
     _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
     _WhichOneofReturnType__message: _TypeAlias = _typing.Literal["message"]  # noqa: Y015
     _WhichOneofArgType__message: _TypeAlias = _typing.Literal["_message", b"_message"]  # noqa: Y015
+    _WhichOneofReturnType__snooze_s: _TypeAlias = _typing.Literal["snooze_s"]  # noqa: Y015
+    _WhichOneofArgType__snooze_s: _TypeAlias = _typing.Literal["_snooze_s", b"_snooze_s"]  # noqa: Y015
+    _WhichOneofReturnType__snoozed_until: _TypeAlias = _typing.Literal["snoozed_until"]  # noqa: Y015
+    _WhichOneofArgType__snoozed_until: _TypeAlias = _typing.Literal["_snoozed_until", b"_snoozed_until"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__message) -> _WhichOneofReturnType__message | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__snooze_s) -> _WhichOneofReturnType__snooze_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__snoozed_until) -> _WhichOneofReturnType__snoozed_until | None: ...
 
 Global___CreateAlertRequest: _TypeAlias = CreateAlertRequest  # noqa: Y015
+
+@_typing.final
+class UpdateAlertRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    GIVEN_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    alert_id: _builtins.str
+    paused: _builtins.bool
+    @_builtins.property
+    def rule(self) -> Global___CreateAlertRequest:
+        """what is to be different; user_id and idempotency_key are not read"""
+
+    @_builtins.property
+    def given(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """names of the fields of `rule` that were given: one that is not set is cleared"""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        alert_id: _builtins.str = ...,
+        rule: Global___CreateAlertRequest | None = ...,
+        given: _abc.Iterable[_builtins.str] | None = ...,
+        paused: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_paused", b"_paused", "paused", b"paused", "rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_paused", b"_paused", "alert_id", b"alert_id", "given", b"given", "paused", b"paused", "rule", b"rule", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__paused: _TypeAlias = _typing.Literal["paused"]  # noqa: Y015
+    _WhichOneofArgType__paused: _TypeAlias = _typing.Literal["_paused", b"_paused"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__paused) -> _WhichOneofReturnType__paused | None: ...
+
+Global___UpdateAlertRequest: _TypeAlias = UpdateAlertRequest  # noqa: Y015
 
 @_typing.final
 class Alert(_message.Message):
@@ -768,6 +901,8 @@ class Alert(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    MARKET_HOURS_ONLY_FIELD_NUMBER: _builtins.int
+    SNOOZED_UNTIL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     version: _builtins.int
     status: _builtins.str
@@ -779,6 +914,8 @@ class Alert(_message.Message):
     expires_at: _builtins.str
     message: _builtins.str
     created_at: _builtins.str
+    market_hours_only: _builtins.bool
+    snoozed_until: _builtins.str
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]: ...
     @_builtins.property
@@ -798,19 +935,25 @@ class Alert(_message.Message):
         message: _builtins.str | None = ...,
         channels: _abc.Iterable[_builtins.str] | None = ...,
         created_at: _builtins.str = ...,
+        market_hours_only: _builtins.bool = ...,
+        snoozed_until: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_message", b"_message", "expires_at", b"expires_at", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_message", b"_message", "_snoozed_until", b"_snoozed_until", "expires_at", b"expires_at", "message", b"message", "snoozed_until", b"snoozed_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_message", b"_message", "channels", b"channels", "conditions", b"conditions", "cooldown_s", b"cooldown_s", "created_at", b"created_at", "expires_at", b"expires_at", "hysteresis_pct", b"hysteresis_pct", "id", b"id", "message", b"message", "status", b"status", "symbol", b"symbol", "trigger", b"trigger", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "_message", b"_message", "_snoozed_until", b"_snoozed_until", "channels", b"channels", "conditions", b"conditions", "cooldown_s", b"cooldown_s", "created_at", b"created_at", "expires_at", b"expires_at", "hysteresis_pct", b"hysteresis_pct", "id", b"id", "market_hours_only", b"market_hours_only", "message", b"message", "snoozed_until", b"snoozed_until", "status", b"status", "symbol", b"symbol", "trigger", b"trigger", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
     _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
     _WhichOneofReturnType__message: _TypeAlias = _typing.Literal["message"]  # noqa: Y015
     _WhichOneofArgType__message: _TypeAlias = _typing.Literal["_message", b"_message"]  # noqa: Y015
+    _WhichOneofReturnType__snoozed_until: _TypeAlias = _typing.Literal["snoozed_until"]  # noqa: Y015
+    _WhichOneofArgType__snoozed_until: _TypeAlias = _typing.Literal["_snoozed_until", b"_snoozed_until"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__message) -> _WhichOneofReturnType__message | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__snoozed_until) -> _WhichOneofReturnType__snoozed_until | None: ...
 
 Global___Alert: _TypeAlias = Alert  # noqa: Y015
 
@@ -821,20 +964,28 @@ class ListAlertsRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     limit: _builtins.int
     """1-1000; 0 = 100"""
     page_token: _builtins.str
+    symbol: _builtins.str
+    """only rules on it; empty = all"""
+    status: _builtins.str
+    """only those in it; empty = all"""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         limit: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        status: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "page_token", b"page_token", "status", b"status", "symbol", b"symbol", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

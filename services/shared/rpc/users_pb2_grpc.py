@@ -104,6 +104,11 @@ class UsersStub:
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateAlertRequest.SerializeToString,
                 response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Alert.FromString,
                 _registered_method=True)
+        self.UpdateAlert = channel.unary_unary(
+                '/tickroom.users.v1.Users/UpdateAlert',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.UpdateAlertRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Alert.FromString,
+                _registered_method=True)
         self.ListAlerts = channel.unary_unary(
                 '/tickroom.users.v1.Users/ListAlerts',
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListAlertsRequest.SerializeToString,
@@ -237,6 +242,13 @@ class UsersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateAlert(self, request, context):
+        """As CreateAlert; NOT_FOUND for a rule of somebody else, as for none. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAlerts(self, request, context):
         """Safe to repeat. NOT_FOUND for a rule of somebody else, as for none.
         """
@@ -341,6 +353,11 @@ def add_UsersServicer_to_server(servicer, server):
             'CreateAlert': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateAlert,
                     request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateAlertRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Alert.SerializeToString,
+            ),
+            'UpdateAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAlert,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.UpdateAlertRequest.FromString,
                     response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Alert.SerializeToString,
             ),
             'ListAlerts': grpc.unary_unary_rpc_method_handler(
@@ -746,6 +763,33 @@ class Users:
             target,
             '/tickroom.users.v1.Users/CreateAlert',
             services_dot_shared_dot_rpc_dot_users__pb2.CreateAlertRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.Alert.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/UpdateAlert',
+            services_dot_shared_dot_rpc_dot_users__pb2.UpdateAlertRequest.SerializeToString,
             services_dot_shared_dot_rpc_dot_users__pb2.Alert.FromString,
             options,
             channel_credentials,

@@ -72,6 +72,8 @@ class UsersStub:
     """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
     Answers when the owner of the symbol has taken the rule in (`active`), after 1 s at the latest (`pending`).
     """
+    UpdateAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.UpdateAlertRequest, _users_pb2.Alert]
+    """As CreateAlert; NOT_FOUND for a rule of somebody else, as for none. Safe to repeat."""
     ListAlerts: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListAlertsRequest, _users_pb2.ListAlertsReply]
     """Safe to repeat. NOT_FOUND for a rule of somebody else, as for none."""
     GetAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Alert]
@@ -121,6 +123,8 @@ class UsersAsyncStub(UsersStub):
     """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
     Answers when the owner of the symbol has taken the rule in (`active`), after 1 s at the latest (`pending`).
     """
+    UpdateAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.UpdateAlertRequest, _users_pb2.Alert]  # type: ignore[assignment]
+    """As CreateAlert; NOT_FOUND for a rule of somebody else, as for none. Safe to repeat."""
     ListAlerts: _aio.UnaryUnaryMultiCallable[_users_pb2.ListAlertsRequest, _users_pb2.ListAlertsReply]  # type: ignore[assignment]
     """Safe to repeat. NOT_FOUND for a rule of somebody else, as for none."""
     GetAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Alert]  # type: ignore[assignment]
@@ -251,6 +255,14 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
         Answers when the owner of the symbol has taken the rule in (`active`), after 1 s at the latest (`pending`).
         """
+
+    @_abc_1.abstractmethod
+    def UpdateAlert(
+        self,
+        request: _users_pb2.UpdateAlertRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.Alert, _abc.Awaitable[_users_pb2.Alert]]:
+        """As CreateAlert; NOT_FOUND for a rule of somebody else, as for none. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def ListAlerts(

@@ -1,50 +1,41 @@
-"""What somebody asks to be told of: is it a rule? Everything wrong with it is named at once."""
+"""What somebody asks to be told of: is it a rule? Everything wrong with it is named at once.
 
-import math
+A change of a rule is the rule as it would be, checked like a new one, and the answer to one question: does it begin
+anew? Then what fired before counts no more, the rule is armed and counts from the record at which its owner takes it
+in. It does where its conditions, symbol, trigger, hysteresis or hours changed, where it is not paused any more, where
+an expired one has got more time, and where somebody says `paused: false` of a rule that has fired. Anything else leaves
+the latch, the cooldown and the sides as they are.
+"""
+
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
-import msgspec
-
+from services.shared.alert_limits import (
+    MOST_CHANNELS,
+    MOST_CONDITIONS,
+    MOST_COOLDOWN_S,
+    MOST_HYSTERESIS_PCT,
+    MOST_MESSAGE,
+    MOST_SNOOZE_S,
+)
 from services.shared.errors import FieldError, InvalidInput
 from services.shared.events import parse_time, rfc3339
+from services.users.core.asked import Asked, AskedCondition, wrong_condition
 from services.users.core.conditions import KINDS, Condition
-from services.users.core.rules import Trigger
+from services.users.core.rules import Trigger, later
+from services.users.core.templates import wrong_template
 
-MOST_CONDITIONS: Final = 5
-MOST_COOLDOWN_S: Final = 366 * 86_400
-MOST_HYSTERESIS_PCT: Final = 50.0
-MOST_THRESHOLD: Final = 1e9
-MOST_MESSAGE: Final = 500
-CHANNELS: Final = ("websocket",)
+SOCKET: Final = "websocket"
 
-
-class AskedCondition(msgspec.Struct, frozen=True):
-    """A condition as it came in."""
-
-    type: str
-    threshold: float | None = None
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule as it came in: readable, not yet checked."""
-
-    symbol: str
-    conditions: tuple[AskedCondition, ...]
-    trigger: str = ""
-    cooldown_s: int = 0
-    hysteresis_pct: float = 0.0
-    expires_at: str | None = None
-    message: str | None = None
-    channels: tuple[str, ...] = ()
+Status = Literal["active", "pending", "paused", "fired", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A rule that is one, save that its symbol is still as it was typed. expires_at: RFC 3339, UTC, six decimals."""
+    """A rule that is one, save that its symbol may still be as it was typed. Times: RFC 3339, UTC, six decimals."""
 
     symbol: str
     conditions: tuple[Condition, ...]
@@ -54,6 +45,8 @@ class Draft:
     expires_at: str | None
     message: str | None
     channels: tuple[str, ...]
+    market_hours_only: bool = False
+    snoozed_until: str | None = None
 
 
 def checked(asked: Asked) -> Draft:
@@ -65,47 +58,90 @@ def checked(asked: Asked) -> Draft:
         trigger=_trigger(asked.trigger, errors),
         cooldown_s=asked.cooldown_s,
         hysteresis_pct=asked.hysteresis_pct,
-        expires_at=_instant(asked.expires_at, errors),
+        expires_at=_instant("expires_at", asked.expires_at, errors),
         message=_message(asked.message, errors),
         channels=_channels(asked.channels, errors),
+        market_hours_only=asked.market_hours_only,
+        snoozed_until=_instant("snoozed_until", asked.snoozed_until, errors),
     )
     if not 0 <= asked.cooldown_s <= MOST_COOLDOWN_S:
         errors.append(FieldError("cooldown_s", f"must be 0 to {MOST_COOLDOWN_S} seconds"))
     if not 0 <= asked.hysteresis_pct <= MOST_HYSTERESIS_PCT:
         errors.append(FieldError("hysteresis_pct", f"must be 0 to {MOST_HYSTERESIS_PCT:g}"))
+    if asked.snooze_s is not None and not 0 <= asked.snooze_s <= MOST_SNOOZE_S:
+        errors.append(FieldError("snooze_s", f"must be 0 to {MOST_SNOOZE_S} seconds"))
+    if asked.snooze_s is not None and asked.snoozed_until is not None:
+        errors.append(FieldError("snooze_s", "name either snooze_s or snoozed_until"))
     if errors:
-        raise _invalid(errors)
+        raise refused(errors)
     return draft
 
 
-def not_yet_over(draft: Draft, clock: str) -> None:
-    """Raises InvalidInput where the rule would expire at or before `clock` (RFC 3339, the feed's; empty = unknown)."""
+def timed(asked: Asked, draft: Draft, clock: str) -> Draft:
+    """The draft by the feed's clock (RFC 3339; empty = unknown). Raises InvalidInput.
+
+    A rule that would have expired already is none; a snooze of so many seconds begins now.
+    """
     if draft.expires_at is not None and clock and draft.expires_at <= clock:
-        raise _invalid([FieldError("expires_at", f"is already past: the feed's clock stands at {clock}")])
+        raise refused([FieldError("expires_at", f"is already past: the feed's clock stands at {clock}")])
+    if asked.snooze_s is None:
+        return draft
+    if not clock:
+        raise refused([FieldError("snooze_s", "can't be counted before the feed's clock runs: name snoozed_until")])
+    return replace(draft, snoozed_until=later(clock, asked.snooze_s) if asked.snooze_s else None)
 
 
-def _invalid(errors: list[FieldError]) -> InvalidInput:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of a rule that is changed. anew: it has a new version, and is armed."""
+
+    status: Status
+    anew: bool
+
+
+def outcome(status: Status, before: Draft, after: Draft, *, paused: bool | None) -> Outcome:
+    """What becomes of a rule in `status` that is changed. paused: what was said of it, if anything."""
+    defined = _definition(before) != _definition(after)
+    looked_at = (before.hysteresis_pct, before.market_hours_only) != (after.hysteresis_pct, after.market_hours_only)
+    live = status in ("active", "pending")
+    if paused or (paused is None and status == "paused"):
+        return Outcome("paused", defined or looked_at)
+    if not live and (paused is False or defined or (status == "expired" and before.expires_at != after.expires_at)):
+        return Outcome("pending", True)
+    if live and (defined or looked_at):
+        return Outcome("pending", True)
+    return Outcome(status, False)
+
+
+def refused(errors: Sequence[FieldError]) -> InvalidInput:
     return InvalidInput(f"{errors[0].loc}: {errors[0].msg}", code="bad_alert", errors=tuple(errors))
+
+
+def _definition(draft: Draft) -> tuple[object, ...]:
+    return draft.symbol, draft.conditions, draft.trigger
 
 
 def _conditions(asked: Sequence[AskedCondition], errors: list[FieldError]) -> tuple[Condition, ...]:
     if not 1 <= len(asked) <= MOST_CONDITIONS:
         errors.append(FieldError("conditions", f"must be 1 to {MOST_CONDITIONS} conditions"))
         return ()
-    found: list[Condition] = []
-    for number, each in enumerate(asked):
-        kind, threshold = KINDS.get(each.type), each.threshold
-        if kind is None:
-            errors.append(FieldError(f"conditions.{number}.type", f"must be one of {', '.join(KINDS)}"))
-        if threshold is None or not math.isfinite(threshold) or not 0 < threshold < MOST_THRESHOLD:
-            errors.append(
-                FieldError(f"conditions.{number}.threshold", f"must be a price above 0 and below {MOST_THRESHOLD:.0f}")
-            )
-        elif kind is not None:
-            found.append(kind(threshold))
-    if sum(each.event for each in found) > 1:
-        errors.append(FieldError("conditions", "at most one of them may be a crossing"))
-    return tuple(found)
+    wrong = [error for number, each in enumerate(asked) for error in wrong_condition(each, f"conditions.{number}")]
+    if wrong:
+        errors += wrong
+        return ()
+    found = tuple(_condition(each, number, errors) for number, each in enumerate(asked))
+    conditions = tuple(each for each in found if each is not None)
+    if sum(each.event for each in conditions) > 1:
+        errors.append(FieldError("conditions", "at most one of them may be an event (a crossing or the like)"))
+    return conditions
+
+
+def _condition(asked: AskedCondition, number: int, errors: list[FieldError]) -> Condition | None:
+    kind = KINDS.get(asked.type)
+    if kind is None:
+        errors.append(FieldError(f"conditions.{number}.type", f"must be one of {', '.join(KINDS)}"))
+        return None
+    return kind(**asked.given())
 
 
 def _trigger(asked: str, errors: list[FieldError]) -> Trigger:
@@ -117,7 +153,7 @@ def _trigger(asked: str, errors: list[FieldError]) -> Trigger:
     return "once"
 
 
-def _instant(asked: str | None, errors: list[FieldError]) -> str | None:
+def _instant(name: str, asked: str | None, errors: list[FieldError]) -> str | None:
     if asked is None:
         return None
     try:
@@ -126,7 +162,7 @@ def _instant(asked: str | None, errors: list[FieldError]) -> str | None:
             raise ValueError
         return rfc3339(when.astimezone(UTC))
     except (ValueError, OverflowError):
-        errors.append(FieldError("expires_at", "must be a time with its offset, such as 2026-01-31T16:00:00Z"))
+        errors.append(FieldError(name, "must be a time with its offset, such as 2026-01-31T16:00:00Z"))
         return None
 
 
@@ -135,10 +171,18 @@ def _message(asked: str | None, errors: list[FieldError]) -> str | None:
         return None
     if len(asked) > MOST_MESSAGE or any(unicodedata.category(each) == "Cc" and each != "\n" for each in asked):
         errors.append(FieldError("message", f"must be up to {MOST_MESSAGE} characters without control characters"))
+    elif (wrong := wrong_template(asked)) is not None:
+        errors.append(FieldError("message", wrong))
     return asked
 
 
 def _channels(asked: tuple[str, ...], errors: list[FieldError]) -> tuple[str, ...]:
-    if any(each not in CHANNELS for each in asked):
-        errors.append(FieldError("channels", f"must be one of {', '.join(CHANNELS)}"))
-    return tuple(dict.fromkeys(asked)) or CHANNELS
+    if len(asked) > MOST_CHANNELS:
+        errors.append(FieldError("channels", f"must be up to {MOST_CHANNELS}"))
+    return tuple(dict.fromkeys(asked)) or (SOCKET,)
+
+
+def known_or_refused(channels: Sequence[str], known: Sequence[str]) -> None:
+    """Raises InvalidInput where a channel is none that the user has."""
+    if any(each not in known for each in channels):
+        raise refused([FieldError("channels", f"must be of those that you have: {', '.join(known)}")])

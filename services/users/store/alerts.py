@@ -2,32 +2,58 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import upsert
+from services.users.core.asked import Asked, AskedCondition
 from services.users.core.conditions import KINDS, Condition
-from services.users.core.drafts import AskedCondition, Draft
+from services.users.core.drafts import Draft, Outcome, Status
 from services.users.core.rules import Rule, RuleState, Trigger
 from services.users.tables import AlertRow, WatchedSymbolRow, table_of
 
 _decode_conditions = msgspec.json.Decoder(list[AskedCondition]).decode
 _decode_channels = msgspec.json.Decoder(list[str]).decode
 _encode = msgspec.json.Encoder().encode
+_alerts: Final = table_of(AlertRow)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """A rule as its user sees it. status: active, pending, paused, fired, expired; created_at: RFC 3339."""
+    """A rule as its user sees it. created_at: RFC 3339. taken: the owner of its symbol knows it as it is."""
 
     rule: Rule
-    status: str
+    conditions: tuple[AskedCondition, ...]
+    status: Status
     channels: tuple[str, ...]
+    market_hours_only: bool
+    snoozed_until: str | None
     created_at: str
     taken: bool
+
+    @property
+    def shown(self) -> Status:
+        """The status that people see: what its owner has not taken in yet is `pending`."""
+        return "pending" if self.status == "active" and not self.taken else self.status
+
+    def asked(self) -> Asked:
+        """What somebody would ask for to get this very rule."""
+        rule = self.rule
+        return Asked(
+            symbol=rule.symbol,
+            conditions=self.conditions,
+            trigger=rule.trigger,
+            cooldown_s=rule.cooldown_s,
+            hysteresis_pct=rule.hysteresis_pct,
+            expires_at=rule.expires_at,
+            message=rule.message,
+            channels=self.channels,
+            market_hours_only=self.market_hours_only,
+            snoozed_until=self.snoozed_until,
+        )
 
 
 async def add_alert(
@@ -40,42 +66,44 @@ async def add_alert(
             user_id=user_id,
             version=1,
             status="pending",
-            symbol=symbol,
-            conditions=stored_conditions(draft.conditions),
-            trigger=draft.trigger,
-            cooldown_s=draft.cooldown_s,
-            hysteresis_pct=draft.hysteresis_pct,
-            expires_at=draft.expires_at,
-            message=draft.message,
-            channels=_encode(draft.channels),
             created_at=created_at,
-            taken=False,
             deleted=False,
-            state=_encode(RuleState()),
+            **_new_state(),
+            **_columns(draft, symbol),
         )
     )
-    await session.execute(upsert(session, table_of(WatchedSymbolRow)).values(symbol=symbol).on_conflict_do_nothing())
+    await _watch_symbol(session, symbol)
 
 
-async def alert_of(session: AsyncSession, user_id: str, alert_id: str) -> StoredAlert | None:
-    row = await session.scalar(
-        select(AlertRow).where(AlertRow.id == alert_id, AlertRow.user_id == user_id, ~AlertRow.deleted)
-    )
+async def change_alert(session: AsyncSession, alert_id: str, draft: Draft, outcome: Outcome) -> None:
+    """The rule as it is from now on, its new version where it begins anew; its owner has to take it in."""
+    changes = _columns(draft, draft.symbol) | {"status": outcome.status, "taken": False}
+    if outcome.anew:
+        changes |= {"version": AlertRow.version + 1, **_new_state()}
+    await session.execute(update(_alerts).where(_alerts.c.id == alert_id).values(**changes))
+    await _watch_symbol(session, draft.symbol)
+
+
+async def alert_of(session: AsyncSession, user_id: str, alert_id: str, *, lock: bool = False) -> StoredAlert | None:
+    """lock: nobody else changes it until the transaction ends."""
+    asked = select(AlertRow).where(AlertRow.id == alert_id, AlertRow.user_id == user_id, ~AlertRow.deleted)
+    row = await session.scalar(asked.with_for_update() if lock else asked)
     return None if row is None else _seen(row)
 
 
 async def alerts_of(
-    session: AsyncSession, user_id: str, after: int, limit: int
+    session: AsyncSession, user_id: str, after: int, limit: int, *, symbol: str = "", status: str = ""
 ) -> tuple[list[StoredAlert], int | None]:
-    """A page, oldest first, and the number behind which the next one begins (None at the end)."""
-    rows = list(
-        await session.scalars(
-            select(AlertRow)
-            .where(AlertRow.user_id == user_id, AlertRow.number > after, ~AlertRow.deleted)
-            .order_by(AlertRow.number)
-            .limit(limit + 1)
-        )
-    )
+    """A page, oldest first, and the number behind which the next one begins (None at the end).
+
+    symbol, status (as shown): only those; empty = all.
+    """
+    asked = select(AlertRow).where(AlertRow.user_id == user_id, AlertRow.number > after, ~AlertRow.deleted)
+    if symbol:
+        asked = asked.where(AlertRow.symbol == symbol)
+    if status:
+        asked = asked.where(_shown_as(status))
+    rows = list(await session.scalars(asked.order_by(AlertRow.number).limit(limit + 1)))
     return [_seen(row) for row in rows[:limit]], rows[limit - 1].number if len(rows) > limit else None
 
 
@@ -95,9 +123,51 @@ async def delete_alert(session: AsyncSession, user_id: str, alert_id: str) -> bo
     return (await session.execute(statement)).first() is not None
 
 
+def _columns(draft: Draft, symbol: str) -> dict[str, Any]:
+    """What its user decides about a rule, as it is stored."""
+    return {
+        "symbol": symbol,
+        "conditions": stored_conditions(draft.conditions),
+        "trigger": draft.trigger,
+        "cooldown_s": draft.cooldown_s,
+        "hysteresis_pct": draft.hysteresis_pct,
+        "expires_at": draft.expires_at,
+        "message": draft.message,
+        "channels": _encode(draft.channels),
+        "market_hours_only": draft.market_hours_only,
+        "snoozed_until": draft.snoozed_until,
+    }
+
+
+def _new_state() -> dict[str, Any]:
+    """Of a rule that begins: armed, counting from no record yet."""
+    return {"taken": False, "active_from_epoch": None, "active_from_seq": None, "state": _encode(RuleState())}
+
+
+async def _watch_symbol(session: AsyncSession, symbol: str) -> None:
+    await session.execute(upsert(session, table_of(WatchedSymbolRow)).values(symbol=symbol).on_conflict_do_nothing())
+
+
+def _shown_as(status: str) -> ColumnElement[bool]:
+    """Rules whose `StoredAlert.shown` is `status`."""
+    if status == "active":
+        return (AlertRow.status == "active") & AlertRow.taken
+    if status == "pending":
+        return (AlertRow.status == "pending") | ((AlertRow.status == "active") & ~AlertRow.taken)
+    return AlertRow.status == status
+
+
 def _seen(row: AlertRow) -> StoredAlert:
-    channels = tuple(_decode_channels(row.channels))
-    return StoredAlert(rule_of(row), row.status, channels, row.created_at, row.taken)
+    return StoredAlert(
+        rule=rule_of(row),
+        conditions=tuple(_decode_conditions(row.conditions)),
+        status=cast(Status, row.status),
+        channels=tuple(_decode_channels(row.channels)),
+        market_hours_only=row.market_hours_only,
+        snoozed_until=row.snoozed_until,
+        created_at=row.created_at,
+        taken=row.taken,
+    )
 
 
 def rule_of(row: Any) -> Rule:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from services.gateway.backends import (
     Alert,
+    AlertChange,
     AlertPage,
     AlertWish,
     Bar,
@@ -136,6 +137,7 @@ class FakeUsers:
     revoked: list[Revocation] = field(default_factory=list)
     checked: list[Sequence[SessionRef]] = field(default_factory=list)
     stored: dict[str, Alert] = field(default_factory=dict)
+    rule_changes: list[tuple[str, str, AlertChange]] = field(default_factory=list)
     acked: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
 
     def token(self, user_id: str = "u1", *, headers: Mapping[str, Any] | None = None, **changes: Any) -> str:
@@ -245,13 +247,26 @@ class FakeUsers:
             wish.expires_at,
             wish.message,
             wish.channels,
+            wish.market_hours_only,
+            wish.snoozed_until,
         )
         self.stored[made.id] = made
         return made
 
-    async def alerts(self, user_id: str, limit: int, page_token: str) -> AlertPage:
+    async def change_alert(self, user_id: str, alert_id: str, change: AlertChange) -> Alert:
+        found = await self.alert(user_id, alert_id)
+        self.rule_changes.append((user_id, alert_id, change))
+        fields = {name: getattr(change.wish, name) for name in change.given if name != "snooze_s"}
+        status = {True: "paused", False: "active", None: found.status}[change.paused]
+        self.stored[alert_id] = replace(found, **fields, status=status, version=found.version + 1)
+        return self.stored[alert_id]
+
+    async def alerts(
+        self, user_id: str, limit: int, page_token: str, *, symbol: str = "", status: str = ""
+    ) -> AlertPage:
         self._check()
-        return AlertPage(list(self.stored.values()), "more" if limit == 1 else "")
+        found = [each for each in self.stored.values() if symbol in ("", each.symbol) and status in ("", each.status)]
+        return AlertPage(found, "more" if limit == 1 else "")
 
     async def alert(self, user_id: str, alert_id: str) -> Alert:
         if alert_id not in self.stored:

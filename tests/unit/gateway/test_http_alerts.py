@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from services.gateway.backends import Condition
+from services.gateway.http.alert_bodies import TYPES, AlertBody
 from services.shared.errors import Conflict
 from tests.unit.gateway.http_fakes import Front, problem_of
 
@@ -22,6 +23,8 @@ KEYS = [
     "expires_at",
     "message",
     "channels",
+    "market_hours_only",
+    "snoozed_until",
 ]
 
 
@@ -44,6 +47,8 @@ async def test_a_rule_is_created_with_defaults_and_shown_as_sent() -> None:
         "expires_at": None,
         "message": None,
         "channels": ["websocket"],
+        "market_hours_only": False,
+        "snoozed_until": None,
     }
     assert front.users.wishes[0][0] == "u1"
 
@@ -81,12 +86,31 @@ async def test_every_field_reaches_the_room_behind() -> None:
         ({"conditions": [{"type": "crossing_up", "threshold": True}]}, "conditions.0.threshold"),
         ({"conditions": [{"type": "crossing_up", "threshold": -1}]}, "conditions.0.threshold"),
         ({"conditions": [{"type": "crossing_up", "threshold": 1e300}]}, "conditions.0.threshold"),
-        ({"conditions": [{"type": "crossing_up", "treshold": 150}]}, "conditions.0.treshold"),
+        ({"conditions": [{"type": "crossing_up", "threshold": 150, "until": 1}]}, "conditions.0.until"),
+        ({"conditions": [{"type": "crossing_up"}]}, "conditions.0.threshold"),
+        ({"conditions": [{"type": "moon", "threshold": 150}]}, "conditions.0.type"),
+        ({"conditions": [UP, 7]}, "conditions.1"),
+        ({"conditions": [{"type": "entering_channel", "lower": 2, "upper": 1}]}, "conditions.0.upper"),
+        ({"conditions": [{"type": "exiting_channel", "upper": 1}]}, "conditions.0.lower"),
+        ({"conditions": [{"type": "moving_up", "window_s": 60}]}, "conditions.0"),
+        ({"conditions": [{"type": "moving_up", "window_s": 60, "amount": 1, "percent": 1}]}, "conditions.0"),
+        ({"conditions": [{"type": "moving_down", "window_s": 86401, "percent": 1}]}, "conditions.0.window_s"),
+        ({"conditions": [{"type": "new_high", "days": 1.5}]}, "conditions.0.days"),
+        ({"conditions": [{"type": "new_low", "days": 367}]}, "conditions.0.days"),
+        ({"conditions": [{"type": "volume_above", "times": 0, "bars": 20}]}, "conditions.0.times"),
+        ({"conditions": [{"type": "prediction_changed", "to": "moon"}]}, "conditions.0.to"),
+        ({"conditions": [{"type": "confidence_above", "threshold": 1.1}]}, "conditions.0.threshold"),
+        ({"conditions": [{"type": "stale", "after_s": 0}]}, "conditions.0.after_s"),
+        ({"trigger": "twice"}, "trigger"),
+        ({"channels": []}, "channels"),
+        ({"snooze_s": -1}, "snooze_s"),
+        ({"snoozed_until": "tomorrow"}, "snoozed_until"),
+        ({"market_hours_only": 1}, "market_hours_only"),
         ({"conditions": [{"threshold": 150}]}, "conditions.0.type"),
         ({"condition": UP}, "body"),
         ({"cooldown_s": 1.5}, "cooldown_s"),
         ({"cooldown_s": 10**30}, "cooldown_s"),
-        ({"hysteresis_pct": 101}, "hysteresis_pct"),
+        ({"hysteresis_pct": 50.1}, "hysteresis_pct"),
         ({"expires_at": "tomorrow"}, "expires_at"),
         ({"expires_at": "2030-01-31T16:00:00"}, "expires_at"),
         ({"expires_at": "0001-01-01T00:00:00+14:00"}, "expires_at"),
@@ -100,6 +124,80 @@ async def test_a_wrong_rule_is_refused_with_the_field_named(change: dict[str, An
         body = problem_of(await client.post("/api/v1/alerts", json=RULE | change), 422, "invalid")
     assert [each["loc"] for each in body["errors"]] == [field]
     assert front.users.wishes == []
+
+
+async def test_every_type_of_condition_reaches_the_room_behind_and_is_shown_as_sent() -> None:
+    front = Front()
+    conditions = [
+        {"type": "exiting_channel", "lower": 140.0, "upper": 150.0},
+        {"type": "moving_up", "percent": 2.0, "window_s": 300},
+        {"type": "moving_down", "amount": 5.0, "window_s": 300},
+        {"type": "new_high", "days": 20},
+        {"type": "volume_above", "times": 2.0, "bars": 20},
+        {"type": "prediction_changed"},
+        {"type": "prediction_changed", "to": "buy"},
+        {"type": "confidence_above", "threshold": 0.7},
+        {"type": "stale", "after_s": 300},
+    ]
+    async with front.client(signed_in=True) as client:
+        for each in conditions:
+            answer = await client.post("/api/v1/alerts", json={"symbol": "AAPL", "condition": each})
+            assert (answer.status_code, answer.json()["conditions"]) == (201, [each])
+    assert front.users.wishes[1][1].conditions == [Condition("moving_up", percent=2.0, window_s=300)]
+
+
+def test_documented_types_are_those_that_are_told_apart() -> None:
+    schema = AlertBody.model_json_schema()["properties"]["conditions"]["anyOf"][0]["items"]
+    assert set(schema["discriminator"]["mapping"]) == set(TYPES)
+
+
+async def test_a_change_names_what_was_given() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        await client.post("/api/v1/alerts", json=RULE)
+        body = {"condition": {"type": "less_than", "threshold": 9.0}, "message": None, "paused": False}
+        answer = await client.patch("/api/v1/alerts/a1", json=body)
+        assert answer.status_code == 200
+        assert (answer.json()["version"], answer.json()["conditions"]) == (2, [body["condition"]])
+        await client.patch("/api/v1/alerts/a1", json={"symbol": "apple", "snooze_s": 60})
+        problem_of(await client.patch("/api/v1/alerts/a1", json={"symbol": "NOPE"}), 404, "unknown_symbol")
+        problem_of(await client.patch("/api/v1/alerts/a9", json={"paused": True}), 404, "unknown_alert")
+    first, second = [change for _, _, change in front.users.rule_changes]
+    assert (first.given, first.paused) == (["conditions", "message"], False)
+    assert (second.given, second.paused) == (["snooze_s", "symbol"], None)
+    assert (second.wish.symbol, second.wish.snooze_s) == ("AAPL", 60)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"trigger": None}, "trigger"),
+        ({"symbol": None}, "symbol"),
+        ({"symbol": ""}, "symbol"),
+        ({"conditions": []}, "conditions"),
+        ({"conditions": [UP], "condition": UP}, "body"),
+        ({"paused": "no"}, "paused"),
+        ({"status": "active"}, "status"),
+        ({"version": 7}, "version"),
+    ],
+)
+async def test_a_wrong_change_is_refused_with_the_field_named(change: dict[str, Any], field: str) -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        await client.post("/api/v1/alerts", json=RULE)
+        body = problem_of(await client.patch("/api/v1/alerts/a1", json=change), 422, "invalid")
+    assert [each["loc"] for each in body["errors"]] == [field]
+    assert front.users.rule_changes == []
+
+
+async def test_rules_are_filtered() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        made = (await client.post("/api/v1/alerts", json=RULE)).json()
+        assert (await client.get("/api/v1/alerts?symbol=apple&status=active")).json()["items"] == [made]
+        assert (await client.get("/api/v1/alerts?status=fired")).json()["items"] == []
+        problem_of(await client.get("/api/v1/alerts?status=odd"), 422, "invalid")
+        problem_of(await client.get("/api/v1/alerts?symbol=NOPE"), 404, "unknown_symbol")
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 400])
@@ -148,6 +246,7 @@ async def test_rules_are_listed_read_and_deleted() -> None:
         ("POST", "/api/v1/alerts"),
         ("GET", "/api/v1/alerts"),
         ("GET", "/api/v1/alerts/a1"),
+        ("PATCH", "/api/v1/alerts/a1"),
         ("DELETE", "/api/v1/alerts/a1"),
         ("GET", "/api/v1/notifications"),
         ("POST", "/api/v1/notifications/read"),

@@ -12,7 +12,8 @@ from sqlalchemy import select
 from services.shared.database import Database, open_database
 from services.shared.events import AccountUpdated, AlertTriggered, decode_notification, rfc3339
 from services.users.config import Settings
-from services.users.core.drafts import Asked, AskedCondition, Draft, checked
+from services.users.core.asked import Asked, AskedCondition
+from services.users.core.drafts import Draft, checked
 from services.users.store import accounts, alerts
 from services.users.store.accounts import Account
 from services.users.tables import FiringRow, NotificationRow
