@@ -37,7 +37,8 @@ CHECKPOINTS = checkpoint_tables(Base.metadata)
 class AccountRow(Base):
     """A person. email: as `core.accounts.same_email` gives it. Tokens of an older `token_version` are worth nothing.
 
-    role: user, operator.
+    role: user, operator. email_verified_at: when the person showed that mail to this address reaches them.
+    closed_at: the person has gone; the row stays only until their rules have been let go.
     """
 
     __tablename__ = "accounts"
@@ -50,6 +51,8 @@ class AccountRow(Base):
     preferences: Mapped[str] = mapped_column(Text)
     created_at: Mapped[str] = mapped_column(TIME)
     role: Mapped[str] = mapped_column(String(8), server_default="user")
+    email_verified_at: Mapped[str | None] = mapped_column(TIME)
+    closed_at: Mapped[str | None] = mapped_column(TIME)
 
 
 class SessionRow(Base):
@@ -84,6 +87,43 @@ class TicketRow(Base):
     version: Mapped[int] = mapped_column(Integer)
     token_expires_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[str] = mapped_column(TIME)
+
+
+class ApiKeyRow(Base):
+    """A key for programs. prefix: finds it; hash: of its secret; scopes: words with spaces between."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(Text)
+    prefix: Mapped[str] = mapped_column(String(12), unique=True)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+    scopes: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[str] = mapped_column(TIME)
+    expires_at: Mapped[str | None] = mapped_column(TIME)
+    last_used_at: Mapped[str | None] = mapped_column(TIME)
+
+
+class MailCodeRow(Base):
+    """A code that was sent by mail, by its hash. purpose: verify, reset; email: where it was sent to."""
+
+    __tablename__ = "mail_codes"
+
+    hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[str] = mapped_column(String(8))
+    email: Mapped[str] = mapped_column(String(254))
+    expires_at: Mapped[str] = mapped_column(TIME, index=True)
+
+
+class WatchlistRow(Base):
+    """The symbols that a person watches, in their order: a JSON array."""
+
+    __tablename__ = "watchlists"
+
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    symbols: Mapped[str] = mapped_column(Text)
 
 
 class AlertRow(Base):

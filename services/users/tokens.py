@@ -21,6 +21,7 @@ AUDIENCE: Final = "tickroom"
 _ALGORITHM: Final = "EdDSA"
 _PURPOSE: Final = b"tickroom access tokens, ed25519, 1"
 _SUCCESSION: Final = b"tickroom refresh tokens, hmac-sha256, 1"
+_REPEATS: Final = b"tickroom repeated answers, hmac-sha256, 1"
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub", "version", "sid")
 _REFRESH_TOKEN: Final = re.compile(r"[^.]{1,64}\.[A-Za-z0-9_-]{43}")
 _MOST_CHARACTERS: Final = 4096
@@ -50,6 +51,7 @@ class Tokens:
         self._accepted: dict[str, Ed25519PublicKey] = {_kid(each): each for each in accepted}
         self._kid = next(iter(self._accepted))
         self._succession = [derived(each, _SUCCESSION) for each in (secret, previous) if each]
+        self._repeats = [derived(each, _REPEATS) for each in (secret, previous) if each]
 
     def public_keys(self) -> dict[str, bytes]:
         """What tokens are verified with: 32 raw bytes by key id, the signing one first."""
@@ -93,8 +95,11 @@ class Tokens:
         secret nobody can tell what follows on a token.
         """
         session_id = refresh_token.partition(".")[0]
-        raw = (hmac.digest(key, refresh_token.encode(), "sha256") for key in self._succession)
-        return [f"{session_id}.{base64.urlsafe_b64encode(each).rstrip(b'=').decode()}" for each in raw]
+        return [f"{session_id}.{_digest(key, refresh_token)}" for key in self._succession]
+
+    def repeatable(self, about: str) -> list[str]:
+        """A secret (256 bits as text) that always is the same for `about`; behind it, that of the secret before."""
+        return [_digest(key, about) for key in self._repeats]
 
 
 def new_refresh_token(session_id: str) -> str:
@@ -132,6 +137,10 @@ def _raw(key: Ed25519PublicKey) -> bytes:
 
 def _kid(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(_raw(key)).hexdigest()[:16]
+
+
+def _digest(key: bytes, text: str) -> str:
+    return base64.urlsafe_b64encode(hmac.digest(key, text.encode(), "sha256")).rstrip(b"=").decode()
 
 
 def _bad() -> Unauthenticated:

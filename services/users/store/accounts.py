@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import upsert
@@ -17,7 +17,7 @@ _accounts: Final = table_of(AccountRow)
 class Account:
     """email: in the form of `core.accounts.same_email`; preferences: a JSON object; role: user, operator.
 
-    created_at: RFC 3339.
+    Times are RFC 3339. An account that was closed is not found any more.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Account:
     preferences: str
     created_at: str
     role: str = "user"
+    email_verified_at: str | None = None
 
 
 async def add_account(session: AsyncSession, account: Account) -> bool:
@@ -47,22 +48,26 @@ async def add_account(session: AsyncSession, account: Account) -> bool:
 
 
 async def account_by_email(session: AsyncSession, email: str) -> Account | None:
-    return _account(await session.scalar(select(AccountRow).where(AccountRow.email == email)))
+    return _account(await session.scalar(_open().where(AccountRow.email == email)))
 
 
 async def account_by_id(session: AsyncSession, user_id: str) -> Account | None:
-    return _account(await session.get(AccountRow, user_id))
+    return _account(await session.scalar(_open().where(AccountRow.id == user_id)))
 
 
 async def lock_account(session: AsyncSession, user_id: str) -> Account | None:
     """Holds the account until the transaction ends, so that two of its user's requests count alike."""
-    return _account(await session.scalar(select(AccountRow).where(AccountRow.id == user_id).with_for_update()))
+    return _account(await session.scalar(_open().where(AccountRow.id == user_id).with_for_update()))
 
 
-async def change_account(session: AsyncSession, user_id: str, changes: Mapping[str, str]) -> Account:
+async def change_account(session: AsyncSession, user_id: str, changes: Mapping[str, str | None]) -> Account:
     """Sets columns. Raises sqlalchemy's IntegrityError where the new address is taken."""
     statement = update(_accounts).where(_accounts.c.id == user_id).values(**changes).returning(_accounts)
     return _seen((await session.execute(statement)).one())
+
+
+def _open() -> Select[AccountRow]:
+    return select(AccountRow).where(AccountRow.closed_at.is_(None))
 
 
 def _account(row: AccountRow | None) -> Account | None:
@@ -79,4 +84,5 @@ def _seen(row: Any) -> Account:
         preferences=row.preferences,
         created_at=row.created_at,
         role=row.role,
+        email_verified_at=row.email_verified_at,
     )

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import Select, Table, delete, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users.core.sessions import Family
-from services.users.tables import AccountRow, SessionRow, TicketRow, table_of
+from services.users.tables import AccountRow, ApiKeyRow, SessionRow, TicketRow, table_of
 
 _sessions: Final = table_of(SessionRow)
 _accounts: Final = table_of(AccountRow)
+_keys: Final = table_of(ApiKeyRow)
 _tickets: Final = table_of(TicketRow)
 
 Ref = tuple[str, str, int]
@@ -125,15 +126,18 @@ async def sessions_of(
 
 
 async def valid(session: AsyncSession, refs: Sequence[Ref]) -> dict[Ref, str]:
-    """Those that are still worth something, with the role of their user."""
-    statement = (
-        select(_sessions.c.user_id, _sessions.c.id, _accounts.c.token_version, _accounts.c.role)
-        .join(_accounts, _accounts.c.id == _sessions.c.user_id)
-        .where(_sessions.c.id.in_({session_id for _, session_id, _ in refs}), _sessions.c.revoked_at.is_(None))
-    )
-    rows = await session.execute(statement)
+    """Those (logins, or API keys) that are still worth something, with the role of their user."""
+    ids = {session_id for _, session_id, _ in refs}
+    logins = _holders(_sessions).where(_sessions.c.id.in_(ids), _sessions.c.revoked_at.is_(None))
+    rows = await session.execute(logins.union_all(_holders(_keys).where(_keys.c.id.in_(ids))))
     found: dict[Ref, str] = {(row.user_id, row.id, row.token_version): row.role for row in rows}
     return {ref: found[ref] for ref in refs if ref in found}
+
+
+def _holders(table: Table) -> Select[Any]:
+    return select(table.c.user_id, table.c.id, _accounts.c.token_version, _accounts.c.role).join(
+        _accounts, _accounts.c.id == table.c.user_id
+    )
 
 
 async def add_ticket(session: AsyncSession, ticket: Ticket) -> None:
