@@ -128,6 +128,7 @@ class Gateway:
             signals=_events(prediction.latest_signals),
             read_back=_READ_BACK * settings.ring_entries,
             revoked=revocations.note,
+            window_s=settings.coalesce_ms / 1000,
         )
         house.push_async_callback(fanout.stop)
         try:

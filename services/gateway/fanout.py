@@ -9,14 +9,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from aiokafka import TopicPartition as Assigned
-from faststream import AckPolicy
-from faststream.kafka import KafkaBroker, TopicPartition
 from prometheus_client import Counter
 
+from services.gateway.coalesce import Coalesce
 from services.gateway.core.hall import Hall
+from services.gateway.reader import Reader
 from services.shared.errors import TickroomError
 from services.shared.events import SessionRevoked
 from services.shared.kafka import Kafka
@@ -41,7 +40,7 @@ Remembered = Callable[[], Awaitable[Sequence[bytes]]]
 class Fanout:
     """The gateway's reader. prices and signals: ask the rooms that remember. read_back: records of each partition.
 
-    revoked: is told at once whose sessions have ended.
+    revoked: is told at once whose sessions have ended. window_s: over which news is gathered (coalesce.py); 0 = none.
     """
 
     def __init__(
@@ -53,6 +52,7 @@ class Fanout:
         signals: Remembered,
         read_back: int = 1200,
         revoked: Callable[[SessionRevoked], None] = lambda _revoked: None,
+        window_s: float = 0.0,
     ) -> None:
         self.loaded = asyncio.Event()
         """Set once prices and signals from before the start are known."""
@@ -61,8 +61,8 @@ class Fanout:
         self._remembered = {"prices": prices, "signals": signals}
         self._read_back = read_back
         self._revoked = revoked
-        self._filled = asyncio.Event()
-        self._broker: KafkaBroker | None = None
+        self._window = Coalesce(window_s, self._take) if window_s else None
+        self._reader: Reader | None = None
         self._loading: asyncio.Task[None] | None = None
         self._complained_at = float("-inf")
 
@@ -71,20 +71,12 @@ class Fanout:
 
         By then the tapes are read back, and what is new waits no longer.
         """
-        self._broker = broker = self._kafka.broker("gateway")
-        partitions = [(topic.name, number) for topic in _TOPICS for number in range(self._kafka.partitions(topic))]
-        subscriber = broker.subscriber(
-            partitions=[TopicPartition(name, number) for name, number in partitions],
-            ack_policy=AckPolicy.ACK_FIRST,  # without a group there is nothing to acknowledge
-            **{**self._kafka.batches(), "auto_offset_reset": "latest"},
-        )
-        subscriber(self._take)
-        await broker.start()
-        assert subscriber.consumer is not None
-        positions = await asyncio.gather(
-            *(subscriber.consumer.position(Assigned(*partition)) for partition in partitions)
-        )
-        await self._fill(dict(zip(partitions, positions, strict=True)))
+        ends = {
+            (topic.name, number): end for topic in _TOPICS for number, end in (await self._kafka.ends(topic)).items()
+        }
+        await self._fill(ends)
+        self._reader = Reader(self._kafka, ends, self._take if self._window is None else self._window.take)
+        self._reader.start()
         self._loading = asyncio.create_task(self._load(), name="last prices and signals")
 
     async def stop(self) -> None:
@@ -92,20 +84,19 @@ class Fanout:
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
-        if self._broker is not None:
-            await self._broker.stop()
+        if self._reader is not None:
+            await self._reader.stop()
+        if self._window is not None:
+            self._window.close()
 
     async def _fill(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """Reads the tapes back, while what is new waits."""
+        """Reads the tapes back."""
         for topic in (TICKS, SIGNALS):
             ends = {number: end for (name, number), end in positions.items() if name == topic.name}
             async for values in self._kafka.tail(topic, ends, self._read_back):
                 self._hall.deliver(values)
-        self._filled.set()
 
-    async def _take(self, values: Any) -> None:
-        if not self._filled.is_set():
-            await self._filled.wait()
+    def _take(self, values: Sequence[bytes]) -> None:
         delivered = self._hall.deliver(values)
         for each in delivered.revoked:
             self._revoked(each)

@@ -25,7 +25,9 @@ class Dialect:
     def live(self, updates: Sequence[Update]) -> bytes:
         """Frames of updates as they came. Extended: several are one JSON array."""
         if not self.extended:
-            return self._plain(updates)
+            if len(updates) == 1:
+                return updates[0].frame(self.frame)
+            return b"".join([update.frame(self.frame) for update in updates])
         if len(updates) == 1:
             return self.frame(updates[0].extended)
         return b"".join([self.frame(text) for text in _arrays([update.extended for update in updates])])
@@ -39,11 +41,6 @@ class Dialect:
                 conflated=0 if waiting.snapshot else waiting.conflated, snapshot=waiting.snapshot, stale=waiting.stale
             )
         return waiting.update.extended
-
-    def _plain(self, updates: Sequence[Update]) -> bytes:
-        if self.frame is frame:
-            return updates[0].frame if len(updates) == 1 else b"".join([update.frame for update in updates])
-        return b"".join([self.frame(update.text) for update in updates])
 
 
 def _arrays(texts: Sequence[bytes]) -> list[bytes]:

@@ -26,9 +26,9 @@ class Freshness:
         if update.replayed and (time := update.time) > self._newest:
             self._before, self._newest = self._newest, time
 
-    def is_stale(self, update: Update, now: datetime) -> bool:
-        """Is a price older than the limit, or a prediction no longer valid? now: aware."""
-        clock = self._before if update.replayed else rfc3339(now)
+    def is_stale(self, update: Update, now: str) -> bool:
+        """Is a price older than the limit, or a prediction no longer valid? now: RFC 3339, of the wall clock."""
+        clock = self._before if update.replayed else now
         if update.kind == "prediction":
             valid_until = update.text_field(b"valid_until").decode()
             return bool(valid_until) and clock > valid_until

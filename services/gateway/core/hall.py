@@ -14,7 +14,7 @@ from services.gateway.core.rooms import Rooms
 from services.gateway.core.seats import Item, Seat
 from services.gateway.core.speech import PING, Resumed, spoken
 from services.gateway.core.wire import Malformed, Notice, Update, read_notice, read_revocation, read_update
-from services.shared.events import SessionRevoked
+from services.shared.events import SessionRevoked, rfc3339
 
 PING_AFTER_S: Final = 25.0
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -197,16 +197,17 @@ class Hall:
         """Judges whether a batch is old by its last record: only where that is, each is looked at."""
         last = fresh[-1]
         self._freshness.note(last)
-        if not last.replayed and self._is_stale(last):
+        if last.replayed:
+            return
+        clock = rfc3339(self._now())
+        if self._freshness.is_stale(last, clock):
             for update in fresh:
-                update.stale = self._is_stale(update)
-
-    def _is_stale(self, update: Update) -> bool:
-        return self._freshness.is_stale(update, self._now())
+                update.stale = self._freshness.is_stale(update, clock)
 
     def _snapshot(self, symbol: str, seat: Seat) -> list[Waiting]:
+        clock = rfc3339(self._now())
         return [
-            Waiting(update, snapshot=True, stale=self._is_stale(update))
+            Waiting(update, snapshot=True, stale=self._freshness.is_stale(update, clock))
             for update in self.board.of(symbol).snapshot()
             if update.public or seat.dialect.extended
         ]

@@ -4,6 +4,7 @@ A price or signal begins with the plain message, so its text is a slice of the r
 record is the extended message. Bars, splits and corrections reach extended clients only.
 """
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 from services.shared.events import NOTIFICATION_PLAIN_END, PLAIN_END, SessionRevoked, decode_notification
@@ -38,8 +39,8 @@ class Update:
     """
 
     __slots__ = (
+        "_encoded",
         "_extended",
-        "_frame",
         "arrived_s",
         "epoch",
         "kind",
@@ -61,7 +62,7 @@ class Update:
         self.public = kind == "price" or kind == "prediction"
         self.stale = False
         self.arrived_s = 0.0
-        self._frame: bytes | None = None
+        self._encoded: dict[Callable[[bytes], bytes], bytes] | None = None
         self._extended: bytes | None = None
 
     @property
@@ -69,12 +70,14 @@ class Update:
         """The plain message; only of public ones."""
         return self.value[: self.value.index(PLAIN_END)] + b"}"
 
-    @property
-    def frame(self) -> bytes:
-        """The WebSocket frame of `text`, encoded once for everybody."""
-        if self._frame is None:
-            self._frame = frame(self.text)
-        return self._frame
+    def frame(self, encode: Callable[[bytes], bytes]) -> bytes:
+        """`text` as `encode` makes it a frame, encoded once for everybody."""
+        if self._encoded is None:
+            self._encoded = {}
+        found = self._encoded.get(encode)
+        if found is None:
+            found = self._encoded[encode] = encode(self.text)
+        return found
 
     @property
     def extended(self) -> bytes:
@@ -94,7 +97,7 @@ class Update:
 
     def forget_encoded(self) -> None:
         """Frees what was encoded: most records are never asked for again, and each symbol keeps hundreds."""
-        self._frame = self._extended = None
+        self._encoded = self._extended = None
 
     @property
     def time(self) -> str:

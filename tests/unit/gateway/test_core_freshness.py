@@ -39,11 +39,11 @@ FRIDAY_CLOSE = datetime(2024, 9, 20, 20, 0, tzinfo=UTC)
     ],
 )
 def test_a_live_price_ages_while_the_market_is_open(traded: datetime, now: datetime, stale: bool) -> None:
-    assert Freshness(900).is_stale(_update(_tick(traded, "alpaca")), now) is stale
+    assert Freshness(900).is_stale(_update(_tick(traded, "alpaca")), rfc3339(now)) is stale
 
 
 def test_a_replay_is_judged_by_its_own_clock_and_the_step_in_hand_does_not_count() -> None:
-    freshness, now = Freshness(900), datetime(2026, 1, 1, tzinfo=UTC)
+    freshness, now = Freshness(900), "2026-01-01T00:00:00.000000Z"
     morning, evening = FRIDAY_CLOSE - timedelta(hours=6.5), FRIDAY_CLOSE
     first, second = _update(_tick(morning, "replay")), _update(_tick(evening, "replay", "IBM"))
     freshness.note(first)
@@ -57,8 +57,8 @@ def test_a_replay_is_judged_by_its_own_clock_and_the_step_in_hand_does_not_count
 
 def test_a_prediction_is_stale_when_its_horizon_is_over() -> None:
     prediction = _update(signal().replace(b'"source":""', b'"source":"alpaca"'))
-    assert not Freshness(900).is_stale(prediction, datetime(2024, 9, 22, 14, 0, tzinfo=UTC))
-    assert Freshness(900).is_stale(prediction, datetime(2024, 9, 22, 15, 0, tzinfo=UTC))
+    assert not Freshness(900).is_stale(prediction, "2024-09-22T14:00:00.000000Z")
+    assert Freshness(900).is_stale(prediction, "2024-09-22T15:00:00.000000Z")
 
 
 def test_snapshots_and_late_live_records_say_that_they_are_old() -> None:

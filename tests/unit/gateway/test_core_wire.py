@@ -60,7 +60,7 @@ def test_a_price_is_sliced_to_exactly_the_public_keys(symbol: str, seq: int, epo
     assert json.loads(update.text) == {key: whole[key] for key in ("type", "symbol", "price", "timestamp")}
     assert list(json.loads(update.text)) == ["type", "symbol", "price", "timestamp"]
     assert (update.kind, update.symbol, update.epoch.decode(), update.seq) == ("price", symbol, f"e{epoch}", seq)
-    assert frames_of(update.frame)[0].data == update.text
+    assert frames_of(update.frame(frame))[0].data == update.text
 
 
 def test_a_prediction_is_sliced_likewise() -> None:
