@@ -1,5 +1,6 @@
 """A client of the extended profile that believes nothing: every frame continues what it has, or says that it can't."""
 
+import asyncio
 import json
 import socket
 import struct
@@ -13,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from services.gateway.handshake import SUBPROTOCOL
 
+ROOM = "/websocket/stocks/all"
 RECORDS = ("stock_price_update", "bar", "split", "correction")
 PREDICTION = "prediction_update"
 
@@ -46,10 +48,11 @@ class Gap:
 
 @dataclass
 class Position:
-    """How far one symbol has been heard. snapshot_due: this client was told of a gap, or knows nothing yet."""
+    """How far one symbol has been heard. time: the last record's; snapshot_due: told of a gap, or knows nothing yet."""
 
     record: Place = NOWHERE
     prediction: Place = NOWHERE
+    time: str = ""
     snapshot_due: bool = True
 
 
@@ -86,6 +89,11 @@ class Follower:
         """The control frame that says where this client stands."""
         return json.dumps({"type": "resume", "positions": {name: _seen(at) for name, at in self.positions.items()}})
 
+    @property
+    def places(self) -> dict[str, tuple[Place, Place]]:
+        """The last record and the last prediction of each symbol."""
+        return {symbol: (at.record, at.prediction) for symbol, at in self.positions.items()}
+
     def _record(self, message: dict[str, Any]) -> None:
         at = self.positions.setdefault(message["symbol"], Position())
         place = (message["epoch"], message["seq"])
@@ -99,7 +107,7 @@ class Follower:
                 assert at.record < place == (before[0], before[1] + 1 + message["conflated"]), (message, at)
                 self._skip(message, before, (place[0], place[1] - 1))
             self._keep(message)
-        at.record = place
+        at.record, at.time = place, message["time"]
 
     def _prediction(self, message: dict[str, Any]) -> None:
         at = self.positions.setdefault(message["symbol"], Position())
@@ -162,8 +170,39 @@ async def extended(base: str, path: str, *, resume: bool = False) -> AsyncIterat
         yield client
 
 
-def break_wire(client: ClientConnection) -> None:
+async def break_wire(client: ClientConnection) -> None:
     """Ends the TCP connection by a reset: no goodbye, and what was not read yet is lost."""
     wire = client.transport.get_extra_info("socket")
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.transport.abort()
+    await client.wait_closed()
+
+
+@asynccontextmanager
+async def listening(base: str, follower: Follower) -> AsyncIterator[asyncio.Task[None]]:
+    """A client whose wire holds: it hears all."""
+    async with extended(base, ROOM) as client:
+
+        async def listen() -> None:
+            async for text in client:
+                follower.take(text)
+
+        task = asyncio.create_task(listen())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def hear(client: ClientConnection, follower: Follower, messages: int) -> None:
+    least = follower.heard + messages
+    while follower.heard < least:
+        follower.take(await asyncio.wait_for(client.recv(), 30))
+
+
+async def until_heard(follower: Follower, messages: int, task: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(60):
+        while follower.heard < messages:
+            assert not task.done(), task.exception()
+            await asyncio.sleep(0.005)

@@ -11,10 +11,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.follower import Follower
+from tests.e2e.follower import Follower, listening, until_heard
 from tests.e2e.house import Process, embedded
 from tests.e2e.mischief import BOMB, MOST_BYTES, Mischief, frame, handshake, hostile_handshakes
-from tests.e2e.test_resume import listening, until_heard
 
 PATHS = (
     "/websocket/stocks/all",

@@ -1,52 +1,16 @@
 """A wire that breaks again and again under 1,000 ticks/s: every message once and in order, or an honest gap."""
 
-import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.follower import Follower, break_wire, extended, whole
+from tests.e2e.follower import ROOM, Follower, break_wire, extended, hear, listening, until_heard, whole
 from tests.e2e.house import embedded
 
-ROOM = "/websocket/stocks/all"
 REPLAY = {"REPLAY_START": "2003-01-02", "REPLAY_RATE": "1000", "MAX_CONNECTIONS_PER_ADDRESS": "0"}
 AWAY = (0, 30, 300, 900, 2500)
 """How many messages others hear while the wire is broken. The last is more than the gateway keeps."""
-
-
-@asynccontextmanager
-async def listening(base: str, follower: Follower) -> AsyncIterator[asyncio.Task[None]]:
-    """A client whose wire holds: it hears all."""
-    async with extended(base, ROOM) as client:
-
-        async def listen() -> None:
-            async for text in client:
-                follower.take(text)
-
-        task = asyncio.create_task(listen())
-        try:
-            yield task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-async def hear(client: ClientConnection, follower: Follower, messages: int) -> None:
-    least = follower.heard + messages
-    while follower.heard < least:
-        follower.take(await asyncio.wait_for(client.recv(), 30))
-
-
-async def until_heard(follower: Follower, messages: int, task: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(60):
-        while follower.heard < messages:
-            assert not task.done(), task.exception()
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.timeout(900)
@@ -61,10 +25,7 @@ async def test_a_client_killed_and_resumed_hears_everything_once_or_is_told(tmp_
                 if number:
                     await client.send(victim.resume())
                 await hear(client, victim, chance.randrange(1, 400))
-                break_wire(client)
-                with suppress(ConnectionClosed):
-                    while True:
-                        await client.recv()
+                await break_wire(client)
             await until_heard(witness, witness.heard + AWAY[number % len(AWAY)], watching)
         async with extended(base, ROOM, resume=True) as client:
             await client.send(victim.resume())
