@@ -7,8 +7,11 @@ Times are RFC 3339 in UTC with six decimals, prices in the currency of the excha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
+from services.gateway.account_backends import Accounts
+from services.gateway.account_backends import Role as Role
+from services.gateway.account_backends import SessionRef as SessionRef
 from services.shared.events import SessionRevoked
 
 
@@ -221,20 +224,6 @@ class Keys:
     token_ttl_s: int = 900
 
 
-Role = Literal["user", "operator"]
-
-
-@dataclass(frozen=True, slots=True)
-class SessionRef:
-    """Who asks, by an access token. version: of the account's tokens; expires_at: of the token, UNIX seconds."""
-
-    user_id: str
-    session_id: str
-    version: int
-    role: Role
-    expires_at: int
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
     """One login. device: what its client says it is; last_used_at: of the newest login or refresh."""
@@ -354,7 +343,7 @@ class NotificationPage:
     next_page_token: str
 
 
-class Users(Protocol):
+class Users(Accounts, Protocol):
     async def register(
         self, name: str, email: str, password: str, client: str, *, device: str = "", idempotency_key: str = ""
     ) -> Login:

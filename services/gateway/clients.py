@@ -1,11 +1,10 @@
 """The rooms behind the door, over gRPC. Nothing else in the gateway sees protobuf or a gRPC error."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Final, TypeVar
+from typing import Final
 
-import grpc
-
+from services.gateway.account_clients import SAFE_TO_REPEAT, GrpcAccounts
 from services.gateway.backends import (
     Alert,
     AlertChange,
@@ -35,30 +34,15 @@ from services.gateway.backends import (
     Ticket,
     WarmUp,
 )
-from services.gateway.replies import ServiceFailed
-from services.shared.errors import TickroomError
+from services.gateway.calls import answer as _answer
 from services.shared.events import SessionRevoked, decode_notification
 from services.shared.rpc import prediction_pb2, stock_data_pb2, users_pb2
 from services.shared.rpc.channel import is_healthy, open_channel
 from services.shared.rpc.prediction_pb2_grpc import PredictionStub
-from services.shared.rpc.status import to_error
 from services.shared.rpc.stock_data_pb2_grpc import StockDataStub
 from services.shared.rpc.users_pb2_grpc import UsersStub
 
-T = TypeVar("T")
-
 _HASHING_DEADLINE_S: Final = 15.0  # password hashes wait their turn behind a semaphore
-
-
-async def _answer(call: Awaitable[T]) -> T:
-    """The reply of `call`, or our error for its failure."""
-    try:
-        return await call
-    except grpc.aio.AioRpcError as failure:
-        error = to_error(failure)
-        if type(error) is TickroomError:
-            raise ServiceFailed(error.detail) from None
-        raise error from None
 
 
 class GrpcStockData:
@@ -191,12 +175,12 @@ _SAFE_TO_REPEAT: Final = (
 )
 
 
-class GrpcUsers:
+class GrpcUsers(GrpcAccounts):
     """`backends.Users` at `address`."""
 
     def __init__(self, address: str, token: str | None) -> None:
         service = users_pb2.DESCRIPTOR.services_by_name["Users"].full_name
-        self._channel = open_channel(address, token=token, service=service, safe=_SAFE_TO_REPEAT)
+        self._channel = open_channel(address, token=token, service=service, safe=(*_SAFE_TO_REPEAT, *SAFE_TO_REPEAT))
         self._stub = UsersStub(self._channel)
 
     async def register(

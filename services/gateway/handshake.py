@@ -1,8 +1,9 @@
 """Who knocks: the credential of a WebSocket handshake, and what its client wants to speak.
 
-A credential comes in exactly one way: the `Authorization` header (programs), `Sec-WebSocket-Protocol: tickroom.v1,
-bearer.<jwt>` (pages, which can't set headers), or a single-use `?ticket=`. A token in the address is refused: servers
-and proxies write addresses into logs. Extended clients without any of these say `auth` first where a room demands one.
+A credential comes in exactly one way: the `Authorization` or the `X-API-Key` header (programs),
+`Sec-WebSocket-Protocol: tickroom.v1, bearer.<jwt>` (pages, which can't set headers), or a single-use `?ticket=`. A
+token in the address is refused: servers and proxies write addresses into logs. Extended clients without any of these
+say `auth` first where a room demands one.
 """
 
 import re
@@ -16,9 +17,10 @@ from starlette.websockets import WebSocket
 from services.gateway.backends import SessionRef
 from services.gateway.config import Settings
 from services.gateway.http.admission import Admission
-from services.gateway.http.callers import bearer
+from services.gateway.http.callers import READS, api_key, bearer, demand
 from services.gateway.tokens import Caller, Verifies
 from services.shared.errors import Unauthenticated
+from services.shared.scopes import Scope
 
 SUBPROTOCOL: Final = "tickroom.v1"
 
@@ -71,13 +73,16 @@ class Handshake:
     async def greet(self, websocket: WebSocket, *, private: bool) -> Visitor:
         """Says who it is. private: is this a room of one user, who must be known?
 
-        Raises Unauthenticated (also for a bad token where none is needed) and Unavailable.
+        Raises Unauthenticated (also for a bad token where none is needed), Denied (an API key without the scope that
+        this room needs) and Unavailable.
         """
         self._knock()  # first: whoever comes back later still has the ticket
         query = websocket.query_params
         offered: list[str] = websocket.scope.get("subprotocols", [])
         extended = SUBPROTOCOL in offered or query.get("profile") == "ext"
         caller = await self._caller(websocket, offered, query)
+        if caller is not None:
+            demand(caller, READS if private else (Scope.READ,))
         demanded = caller is None and (private or not self._anonymous)
         if demanded and not extended:
             raise Unauthenticated("this room needs a token: Authorization: Bearer ...", code="token_missing")
@@ -94,10 +99,13 @@ class Handshake:
         refuse_tokens_in(query)
         tokens = [each[len(_BEARER) :] for each in offered if each.lower().startswith(_BEARER)]
         tickets = query.getlist("ticket")
-        if len(tokens) + len(tickets) + ("authorization" in websocket.headers) > 1:
+        key = api_key(websocket.headers)
+        if len(tokens) + len(tickets) + ("authorization" in websocket.headers) + (key is not None) > 1:
             raise Unauthenticated("one credential is enough, and several are suspicious", code="bad_token")
         if tickets:
             return await self._redeem(tickets[0])
+        if key is not None:
+            return await self._verifier.verify_key(key)
         token = tokens[0] if tokens else bearer(websocket.headers)
         return None if token is None else await self._verifier.verify(token)
 

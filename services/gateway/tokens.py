@@ -1,4 +1,7 @@
-"""Who asks: access tokens (JWT, EdDSA) verified with the public keys of users. The gateway can't make one."""
+"""Who asks: access tokens (JWT, EdDSA) verified with the public keys of users. The gateway can't make one.
+
+API keys (api_keys.py) are the other credential.
+"""
 
 import asyncio
 import time
@@ -8,6 +11,7 @@ from typing import Any, Final, Protocol
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from services.gateway.api_keys import ApiKeys
 from services.gateway.backends import Keys, Role, SessionRef, Users
 from services.gateway.revocations import Revocations
 from services.shared.errors import Unauthenticated
@@ -28,6 +32,10 @@ class Verifies(Protocol):
         """Raises Unauthenticated, Unavailable."""
         ...
 
+    async def verify_key(self, key: str) -> Caller:
+        """Of an API key. Raises Unauthenticated, Unavailable."""
+        ...
+
 
 class Verifier:
     """Verifies tokens; fetches the keys when first needed and again when a token names an unknown one.
@@ -45,6 +53,7 @@ class Verifier:
         self._known = Keys({}, "", "")
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
+        self.api_keys = ApiKeys(users, revocations)
 
     async def verify(self, token: str) -> Caller:
         """Raises Unauthenticated (`bad_token`, `token_expired`, `token_revoked`).
@@ -70,6 +79,10 @@ class Verifier:
         if self._revocations is not None:
             self._revocations.check(caller)
         return caller
+
+    async def verify_key(self, key: str) -> Caller:
+        """Raises Unauthenticated (`bad_api_key`), and Unavailable where users does not answer."""
+        return await self.api_keys.verify(key)
 
     async def _key(self, kid: str) -> Ed25519PublicKey:
         if kid not in self._keys:

@@ -15,6 +15,7 @@ from services.gateway.core.inbox import Inbox
 from services.gateway.core.speech import PING, Ack, Acked, Auth, Said, spoken
 from services.gateway.core.wire import Malformed, Notice, read_notice
 from services.gateway.handshake import Visitor
+from services.gateway.http.callers import CHANGES, demand
 from services.gateway.market_rooms import CONNECTIONS
 from services.gateway.tokens import Caller
 from services.shared.errors import Denied, TickroomError
@@ -127,6 +128,8 @@ class _Visit:
 
     async def _ack(self, said: Ack) -> None:
         try:
+            if self._conversation.caller is not None:
+                demand(self._conversation.caller, CHANGES)
             await self._users.ack_notifications(self._user_id, said.notification_ids, said.up_to)
         except TickroomError as error:  # not marked: the client says it again
             if self._conversation.visitor.extended:

@@ -17,6 +17,7 @@ from services.shared.rpc.channel import serve
 from services.shared.rpc.users_pb2_grpc import add_UsersServicer_to_server
 from services.shared.topics import ALERTS, NOTIFICATIONS, TICKS
 from services.users.accounts import Accounts
+from services.users.api_keys import ApiKeys
 from services.users.bell import Bell, Takings
 from services.users.clients import GrpcMarket, Market
 from services.users.config import Settings
@@ -168,5 +169,6 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+            api_keys=ApiKeys(database, tokens, _now, self._outbox),
 def _timestamp() -> str:
     return rfc3339(_now())

@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from services.shared.database import Database
-from services.shared.errors import FieldError, InvalidInput
 from services.shared.events import rfc3339
 from services.shared.rpc import users_pb2 as pb
-from services.shared.rpc.users_pb2_grpc import UsersServicer
 from services.users import tickets, tokens
+from services.users.account_calls import AccountCalls, check_key, wrong
 from services.users.accounts import Accounts
 from services.users.core.asked import Asked, AskedCondition
 from services.users.core.profiles import Change
@@ -26,12 +25,11 @@ from services.users.store.sessions import Ref
 from services.users.tickets import Tickets
 
 MOST_ACKS: Final = 100
-_MOST_KEY: Final = 255
 _log = logging.getLogger("tickroom.users.rpc")
 
 
 @dataclass(frozen=True, slots=True)
-class Servicer(UsersServicer):
+class Servicer(AccountCalls):
     """`Users` of proto/users.proto. Errors are ours; `services.shared.rpc` turns them into status codes."""
 
     accounts: Accounts
@@ -43,7 +41,7 @@ class Servicer(UsersServicer):
     now: Callable[[], datetime]
 
     async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.LoginReply:
-        _check_key(request.idempotency_key)
+        check_key(request.idempotency_key)
         return _login(
             await self.accounts.register(
                 request.name, request.email, request.password, request.client, request.device, request.idempotency_key
@@ -111,7 +109,7 @@ class Servicer(UsersServicer):
         return _profile(await self.profiles.update(request.user_id, asked, current, request.client))
 
     async def CreateAlert(self, request: pb.CreateAlertRequest, context: Any) -> pb.Alert:
-        _check_key(request.idempotency_key)
+        check_key(request.idempotency_key)
         return _alert(await self.rules.create(request.user_id, _asked(request), request.idempotency_key))
 
     async def UpdateAlert(self, request: pb.UpdateAlertRequest, context: Any) -> pb.Alert:
@@ -141,7 +139,7 @@ class Servicer(UsersServicer):
 
     async def AckNotifications(self, request: pb.AckNotificationsRequest, context: Any) -> pb.AckNotificationsReply:
         if len(request.ids) > MOST_ACKS:
-            raise _wrong("ids", f"must be up to {MOST_ACKS}")
+            raise wrong("ids", f"must be up to {MOST_ACKS}")
         ids = [each for each in request.ids if is_id(each)]
         up_to = request.up_to if is_id(request.up_to) else ""
         marked = 0
@@ -202,7 +200,7 @@ def _change(request: pb.UpdateAlertRequest) -> RuleChange:
     asked = _asked(request.rule)
     unknown = set(request.given).difference(asked.__struct_fields__)
     if unknown:
-        raise _wrong("given", "must be names of the fields of a rule")
+        raise wrong("given", "must be names of the fields of a rule")
     fields = {name: getattr(asked, name) for name in request.given}
     return RuleChange(fields, request.paused if request.HasField("paused") else None)
 
@@ -225,12 +223,3 @@ def _alert(alert: StoredAlert) -> pb.Alert:
         market_hours_only=alert.market_hours_only,
         snoozed_until=alert.snoozed_until,
     )
-
-
-def _check_key(key: str) -> None:
-    if not (key.isprintable() and len(key) <= _MOST_KEY):
-        raise _wrong("idempotency_key", f"must be up to {_MOST_KEY} printable characters")
-
-
-def _wrong(field: str, why: str) -> InvalidInput:
-    return InvalidInput(f"{field}: {why}", errors=(FieldError(field, why),))

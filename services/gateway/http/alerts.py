@@ -11,7 +11,7 @@ from services.gateway import backends
 from services.gateway.backends import Alert, AlertWish, Users
 from services.gateway.http.alert_bodies import AlertBody, AlertChange, conditions_of
 from services.gateway.http.bodies import Query
-from services.gateway.http.callers import Callers
+from services.gateway.http.callers import CHANGES, READS, Callers
 from services.gateway.http.routing import (
     Answer,
     Id,
@@ -101,6 +101,7 @@ class Alerts:
     @endpoint(
         "Make a rule",
         who=Who.OWNER,
+        scopes=CHANGES,
         status=201,
         errors={404: "unknown_symbol", 409: "the idempotency key was used for another rule"},
     )
@@ -110,17 +111,17 @@ class Alerts:
         made = await self.users.create_alert(caller.user_id, wish)
         return Answer(_shown(made), {"Location": f"{PATH}/{made.id}"})
 
-    @endpoint("Your rules, oldest first", who=Who.OWNER)
+    @endpoint("Your rules, oldest first", who=Who.OWNER, scopes=READS)
     async def page(self, caller: Caller, wish: AlertsQuery) -> Listing[AlertShown]:
         symbol = await self.symbols.resolve(wish.symbol) if wish.symbol else ""
         found = await self.users.alerts(caller.user_id, wish.limit, wish.page_token, symbol=symbol, status=wish.status)
         return listing(map(_shown, found.alerts), found.next_page_token)
 
-    @endpoint("One rule", who=Who.OWNER, errors=_UNKNOWN)
+    @endpoint("One rule", who=Who.OWNER, scopes=READS, errors=_UNKNOWN)
     async def one(self, caller: Caller, alert_id: Id) -> AlertShown:
         return _shown(await self.users.alert(caller.user_id, alert_id))
 
-    @endpoint("Change a rule", who=Who.OWNER, errors=_UNKNOWN)
+    @endpoint("Change a rule", who=Who.OWNER, scopes=CHANGES, errors=_UNKNOWN)
     async def change(self, caller: Caller, alert_id: Id, body: AlertChange) -> AlertShown:
         """A change of conditions, symbol, trigger, hysteresis or market hours, and `paused: false`, makes a new version
         that is armed and counts from the tick at which it became active; until then the old one is in force. Anything
@@ -130,7 +131,7 @@ class Alerts:
         change = backends.AlertChange(_wish(body, symbol), body.given(), body.paused)
         return _shown(await self.users.change_alert(caller.user_id, alert_id, change))
 
-    @endpoint("Delete a rule", who=Who.OWNER, errors=_UNKNOWN)
+    @endpoint("Delete a rule", who=Who.OWNER, scopes=CHANGES, errors=_UNKNOWN)
     async def delete(self, caller: Caller, alert_id: Id) -> None:
         """Its notifications stay."""
         await self.users.delete_alert(caller.user_id, alert_id)

@@ -90,6 +90,7 @@ _HANDSHAKE: Final[Json] = {
         "type": "object",
         "properties": {
             "Authorization": {"type": "string", "description": "Bearer <jwt>"},
+            "X-API-Key": {"type": "string", "description": "of POST /api/v1/api-keys, instead of a token"},
             "Sec-WebSocket-Protocol": {"type": "string", "description": "tickroom.v1, bearer.<jwt> (for pages)"},
         },
     },

@@ -1,17 +1,20 @@
-"""Who asks, by the `Authorization` header, and who may."""
+"""Who asks, by the `Authorization` or the `X-API-Key` header, and who may."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.types import Scope
+from starlette.types import Scope as Connection
 
 from services.gateway.tokens import Caller, Verifier
 from services.shared.errors import Denied, FieldError, InvalidInput, TickroomError, Unauthenticated
+from services.shared.scopes import Scope
 
+_CREDENTIALS: Final = (b"authorization", b"x-api-key")
 _KNOWN: Final = "tickroom.caller"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -25,6 +28,15 @@ class Who(Enum):
     OPERATOR = "operators; anyone under AUTH_MODE=open"
 
 
+READS: Final = (Scope.READ, Scope.ALERTS)
+"""What an API key needs one of to read its owner's alerts, notifications, channels and watchlist."""
+
+CHANGES: Final = (Scope.ALERTS,)
+"""What it needs to change them."""
+
+PROFILE: Final = (Scope.ACCOUNT,)
+
+
 @dataclass(frozen=True, slots=True)
 class Callers:
     """anonymous: may reads come without a token (ANONYMOUS_MARKET_DATA)? open: does nothing need an operator?"""
@@ -33,20 +45,32 @@ class Callers:
     anonymous: bool
     open: bool
 
-    async def admit(self, who: Who, request: Request) -> Caller | None:
-        """The person who asks, None where nobody has to say. Raises Unauthenticated, Denied (`operator_only`)."""
+    async def admit(self, who: Who, request: Request, scopes: Sequence[Scope] = ()) -> Caller | None:
+        """The person who asks, None where nobody has to say. scopes: of which an API key of an owner needs one.
+
+        Raises Unauthenticated, Denied (`operator_only`, `scope_missing`).
+        """
         if who is Who.ANYONE:
             return None
         if who is Who.OWNER:
-            return await self.owner(request)
+            caller = await self.owner(request)
+            demand(caller, scopes)
+            return caller
         return await (self.reader(request) if who is Who.READER else self.operator(request))
 
-    async def known(self, scope: Scope) -> Caller | None:
-        """The person whom a good token names; None without one, and for a bad one, which `owner` refuses."""
-        if not any(name == b"authorization" for name, _ in scope["headers"]):
+    async def known(self, scope: Connection) -> Caller | None:
+        """The person whom a good token names; None without one, and for a bad one, which `owner` refuses.
+
+        An API key only where it was shown before: whoever makes keys up must not be asked about before counted.
+        """
+        if not any(name in _CREDENTIALS for name, _ in scope["headers"]):
             return None
+        headers = Headers(scope=scope)
         try:
-            token = bearer(Headers(scope=scope))
+            key = api_key(headers)
+            if key is not None:
+                return self.verifier.api_keys.remembered(key)
+            token = bearer(headers)
             caller = None if token is None else await self.verifier.verify(token)
         except TickroomError:
             return None
@@ -58,6 +82,9 @@ class Callers:
         known: Caller | None = request.scope.get(_KNOWN)
         if known is not None:
             return known  # a signature is looked at once
+        key = api_key(request.headers)
+        if key is not None:
+            return await self.verifier.verify_key(key)
         token = bearer(request.headers)
         if token is None:
             raise Unauthenticated("this needs a token: Authorization: Bearer ...", code="token_missing")
@@ -65,18 +92,28 @@ class Callers:
 
     async def reader(self, request: Request) -> Caller | None:
         """Lets a read of market data pass. A bad token is refused also where none would be needed."""
-        if self.anonymous and "authorization" not in request.headers:
+        if self.anonymous and not _shows_credential(request.headers):
             return None
-        return await self.owner(request)
+        caller = await self.owner(request)
+        demand(caller, (Scope.READ,))
+        return caller
 
     async def operator(self, request: Request) -> Caller | None:
         """Lets operators pass, and everybody through an open door. Raises Unauthenticated, Denied."""
-        if self.open and "authorization" not in request.headers:
+        if self.open and not _shows_credential(request.headers):
             return None
         caller = await self.owner(request)
+        demand(caller, (Scope.OPERATE,))
         if not self.open and caller.role != "operator":
             raise Denied("this is for operators", code="operator_only")
         return caller
+
+
+def demand(caller: Caller, scopes: Sequence[Scope]) -> None:
+    """Raises Denied (`scope_missing`) for an API key with none of these scopes; with none at all, for every key."""
+    if not caller.may(scopes):
+        needed = f"an API key with the scope {' or '.join(scopes)}" if scopes else "a login: no API key is enough"
+        raise Denied(f"this needs {needed}", code="scope_missing")
 
 
 def idempotency_key(headers: Headers) -> str:
@@ -86,6 +123,20 @@ def idempotency_key(headers: Headers) -> str:
         error = FieldError("Idempotency-Key", "1 to 255 visible ASCII characters")
         raise InvalidInput(f"{error.loc}: {error.msg}", errors=(error,))
     return key or ""
+
+
+def api_key(headers: Headers) -> str | None:
+    """The `X-API-Key` header, None without one. Raises Unauthenticated beside another credential."""
+    found = headers.getlist("x-api-key")
+    if not found:
+        return None
+    if len(found) > 1 or "authorization" in headers:
+        raise Unauthenticated("one credential is enough, and several are suspicious", code="bad_token")
+    return found[0].strip()
+
+
+def _shows_credential(headers: Headers) -> bool:
+    return "authorization" in headers or "x-api-key" in headers
 
 
 def bearer(headers: Headers) -> str | None:

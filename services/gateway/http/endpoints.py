@@ -19,10 +19,18 @@ from starlette.responses import Response
 from services.gateway.http.bodies import Body, Form, Query
 from services.gateway.http.callers import Who
 from services.gateway.tokens import Caller
+from services.shared.scopes import Scope
 
 JSON: Final = "application/json"
 
 _MARK: Final = "__endpoint__"
+_SCOPES_OF: Final[Mapping[Who, tuple[Scope, ...]]] = {
+    Who.ANYONE: (),
+    Who.READER: (Scope.READ,),
+    Who.OWNER: (),
+    Who.OPERATOR: (Scope.OPERATE,),
+}
+"""What an API key needs, where an endpoint says nothing else."""
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 T = TypeVar("T")
@@ -91,6 +99,7 @@ class Endpoint:
 
     also: other statuses that the same body comes with. errors: status -> when, beside those that follow from the
     arguments. kept: may callers keep the answer, and ask each time whether it still holds? deprecated: since when.
+    scopes: of which an API key needs one.
     """
 
     name: str
@@ -106,6 +115,7 @@ class Endpoint:
     errors: Mapping[int, str]
     kept: bool
     deprecated: date | None
+    scopes: tuple[Scope, ...] = ()
 
     def of(self, kind: Kind) -> Argument | None:
         """The argument of this kind, of which there is at most one (save parts of the path)."""
@@ -116,6 +126,7 @@ def endpoint(
     summary: str,
     *,
     who: Who = Who.ANYONE,
+    scopes: tuple[Scope, ...] | None = None,
     status: int = 200,
     answer: Any = None,
     media: str = JSON,
@@ -126,7 +137,7 @@ def endpoint(
     name: str = "",
 ) -> Callable[[F], F]:
     """Declares an endpoint (see routing.py). answer: where the return annotation does not say it. name: of a function
-    that is many endpoints.
+    that is many endpoints. scopes: of which an API key needs one; without any an owner's endpoint is for logins alone.
 
     Raises TypeError for an argument whose annotation does not say where it comes from.
     """
@@ -149,6 +160,7 @@ def endpoint(
             errors=errors or {},
             kept=kept,
             deprecated=deprecated,
+            scopes=_SCOPES_OF[who] if scopes is None else scopes,
         )
         setattr(handler, _MARK, declared)
         return handler

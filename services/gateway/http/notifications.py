@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from services.gateway.backends import StoredNotification, Users
 from services.gateway.http.bodies import Body, Query, Text
-from services.gateway.http.callers import Callers
+from services.gateway.http.callers import CHANGES, READS, Callers
 from services.gateway.http.routing import Id, Listing, Who, endpoint, listing, resource
 from services.gateway.tokens import Caller
 from services.shared.events import NOTIFICATION_PLAIN_END
@@ -81,7 +81,10 @@ class Notifications:
         ]
 
     @endpoint(
-        "Your notifications, oldest first", who=Who.OWNER, answer=Listing[AlertNotification | AccountNotification]
+        "Your notifications, oldest first",
+        who=Who.OWNER,
+        scopes=READS,
+        answer=Listing[AlertNotification | AccountNotification],
     )
     async def page(self, caller: Caller, wish: NotificationsQuery) -> Listing[msgspec.Raw]:
         found = await self.users.notifications(
@@ -89,11 +92,11 @@ class Notifications:
         )
         return listing(map(_shown, found.notifications), found.next_page_token)
 
-    @endpoint("Mark several as read", who=Who.OWNER)
+    @endpoint("Mark several as read", who=Who.OWNER, scopes=CHANGES)
     async def read_some(self, caller: Caller, wish: AckBody) -> None:
         await self.users.ack_notifications(caller.user_id, wish.notification_ids or [], wish.up_to or "")
 
-    @endpoint("Mark one as read", who=Who.OWNER)
+    @endpoint("Mark one as read", who=Who.OWNER, scopes=CHANGES)
     async def read_one(self, caller: Caller, notification_id: Id) -> None:
         await self.users.ack_notifications(caller.user_id, [notification_id])
 

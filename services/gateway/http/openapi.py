@@ -71,8 +71,8 @@ _OF_KIND: Final[Mapping[Kind, tuple[int, ...]]] = {
 }
 _OF_WHO: Final[Mapping[Who, tuple[int, ...]]] = {
     Who.ANYONE: (),
-    Who.READER: (401,),
-    Who.OWNER: (401,),
+    Who.READER: (401, 403),
+    Who.OWNER: (401, 403),
     Who.OPERATOR: (401, 403),
 }
 _OF_ALL: Final = (429, 503)
@@ -107,7 +107,13 @@ def document(routes: Iterable[BaseRoute]) -> Json:
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": "`access_token` of a login",
-                }
+                },
+                "api_key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-API-Key",
+                    "description": "`key` of POST /api/v1/api-keys, with a scope that the operation names",
+                },
             },
         },
     }
@@ -118,10 +124,10 @@ def _operation(endpoint: Endpoint, answers: Mapping[Any, Json]) -> Json:
         "operationId": endpoint.name,
         "tags": [endpoint.topic],
         "summary": endpoint.summary,
-        "description": f"{endpoint.description}\n\nFor {endpoint.who.value}.".strip(),
+        "description": f"{endpoint.description}\n\nFor {endpoint.who.value}.{_needs(endpoint)}".strip(),
         "parameters": [parameter for each in endpoint.arguments for parameter in _parameters(each)],
         "responses": _responses(endpoint, answers),
-        "security": _security(endpoint.who),
+        "security": _security(endpoint),
     }
     body = endpoint.of(Kind.BODY) or endpoint.of(Kind.FORM)
     if body is not None:
@@ -226,11 +232,18 @@ def _referred(headers: Iterable[str]) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
 
 
-def _security(who: Who) -> list[Json]:
+def _needs(endpoint: Endpoint) -> str:
+    if endpoint.scopes:
+        return f" An API key needs the scope {' or '.join(f'`{each}`' for each in endpoint.scopes)}."
+    return " No API key is enough." if endpoint.who is Who.OWNER else ""
+
+
+def _security(endpoint: Endpoint) -> list[Json]:
     """An empty requirement: it works without a token too, where the settings allow that."""
-    if who is Who.ANYONE:
+    if endpoint.who is Who.ANYONE:
         return []
-    return [{"bearer": []}] if who in _ALWAYS_A_TOKEN else [{}, {"bearer": []}]
+    nothing: list[Json] = [] if endpoint.who in _ALWAYS_A_TOKEN else [{}]
+    return [*nothing, {"bearer": []}, *([{"api_key": list(endpoint.scopes)}] if endpoint.scopes else [])]
 
 
 def _example(model: Any) -> Json:

@@ -12,7 +12,7 @@ from services.gateway.backends import Profile, ProfileChange, Users
 from services.gateway.http.accounts import Account
 from services.gateway.http.admission import Admission
 from services.gateway.http.bodies import Body, Text
-from services.gateway.http.callers import Callers
+from services.gateway.http.callers import PROFILE, Callers
 from services.gateway.http.routing import Who, endpoint, resource
 from services.gateway.tokens import Caller
 from services.shared.events import seconds
@@ -67,11 +67,11 @@ class Profiles:
             resource("/api/users/profile/update", self.callers, PATCH=self.patch, POST=self.post, PUT=self.put),
         ]
 
-    @endpoint("Your account", who=Who.OWNER)
+    @endpoint("Your account", who=Who.OWNER, scopes=PROFILE)
     async def profile(self, caller: Caller) -> ProfileShown:
         return _shown(await self.users.profile(caller.user_id))
 
-    @endpoint("Change your account", who=Who.OWNER, errors=_REFUSALS)
+    @endpoint("Change your account", who=Who.OWNER, scopes=PROFILE, errors=_REFUSALS)
     async def patch(self, request: Request, caller: Caller, wish: ProfileBody) -> ProfileShown:
         """Whatever changed is told as an `account_update`. A new password ends every login, this one too."""
         change = ProfileChange(
@@ -83,12 +83,12 @@ class Profiles:
         )
         return _shown(await self.users.update_profile(caller.user_id, change, self.admission.client(request.scope)))
 
-    @endpoint("Change your account", who=Who.OWNER, errors=_REFUSALS)
+    @endpoint("Change your account", who=Who.OWNER, scopes=PROFILE, errors=_REFUSALS)
     async def post(self, request: Request, caller: Caller, wish: ProfileBody) -> ProfileShown:
         """The same as PATCH."""
         return await self.patch(request, caller, wish)
 
-    @endpoint("Change your account", who=Who.OWNER, errors=_REFUSALS)
+    @endpoint("Change your account", who=Who.OWNER, scopes=PROFILE, errors=_REFUSALS)
     async def put(self, request: Request, caller: Caller, wish: ProfileBody) -> ProfileShown:
         """The same as PATCH: what is left out stays."""
         return await self.patch(request, caller, wish)

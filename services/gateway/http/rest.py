@@ -16,6 +16,7 @@ from services.gateway.config import Settings
 from services.gateway.http.accounts import Accounts
 from services.gateway.http.admission import Admission
 from services.gateway.http.alerts import Alerts
+from services.gateway.http.api_keys import ApiKeys
 from services.gateway.http.callers import Callers
 from services.gateway.http.conditional import Conditional
 from services.gateway.http.docs import Docs
@@ -70,6 +71,7 @@ def rest_routes(desk: Desk) -> list[BaseRoute]:
         *Accounts(desk.users, callers, desk.admission).routes(),
         *Profiles(desk.users, callers, desk.admission).routes(),
         *Sessions(desk.users, callers, desk.admission).routes(),
+        *ApiKeys(desk.users, callers).routes(),
         *Stocks(desk.stock_data, callers).routes(),
         *Predictions(desk.prediction, desk.symbols, callers).routes(),
         *Alerts(desk.users, desk.symbols, callers).routes(),

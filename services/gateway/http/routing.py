@@ -7,7 +7,7 @@
         def routes(self) -> list[Route]:
             return [resource("/api/v1/alerts/{alert_id}", self.callers, GET=self.one, PATCH=self.change)]
 
-        @endpoint("Change a rule", who=Who.OWNER, errors={404: "unknown_alert", 409: "idempotency_key_reused"})
+        @endpoint("Change a rule", who=Who.OWNER, scopes=CHANGES, errors={404: "unknown_alert"})
         async def change(self, caller: Caller, alert_id: Id, key: IdempotencyKey, body: AlertChange) -> AlertShown:
             ...
 
@@ -17,7 +17,7 @@ looked at in this order, whoever is not let in learns nothing else:
 | annotation | comes from | refused with |
 |---|---|---|
 | `Request` | the request itself, for what has no row below | |
-| `Caller`, `Caller \\| None` | the token, as `who` demands | 401, 403 |
+| `Caller`, `Caller \\| None` | token or API key, as `who` and `scopes` demand | 401, 403 |
 | `Ticker`, `Id` or another `Annotated[str, InPath(...)]` | the part of the path with that name | 404 |
 | `IdempotencyKey` | that header, empty without one | 422 |
 | a subclass of `Query` | the query parameters | 422 |
@@ -29,7 +29,8 @@ From the return annotation follows the answer: a msgspec Struct (or anything tha
 `Response` is an answer of the handler's own making (`media=` names its type; `answer=` its body where that is JSON
 passed on as bytes). `errors` says what the rooms behind refuse. `kept=True`: the answer has an ETag, and who asks again
 with it gets a 304 while it holds. `deprecated=date(...)` marks the answers as RFC 9745 says. The docstring is the
-description. A model may carry `example: ClassVar[str]`, JSON as people should see it.
+description. `scopes`: of which an API key needs one (`READS`, `CHANGES` ... of callers.py); without it, an owner's
+endpoint is for logins alone. A model may carry `example: ClassVar[str]`, JSON as people should see it.
 
 Every GET answers HEAD, every path OPTIONS with its methods in Allow.
 """
@@ -125,7 +126,7 @@ def _call(handler: Handler, endpoint: Endpoint, callers: Callers | None) -> Call
     always = _headers(endpoint)
 
     async def call(request: Request) -> Response:
-        caller = None if callers is None else await callers.admit(endpoint.who, request)
+        caller = None if callers is None else await callers.admit(endpoint.who, request, endpoint.scopes)
         given = {each.name: await _argument(each, request, caller) for each in endpoint.arguments}
         response = _respond(endpoint, await handler(**given))
         for name, value in always.items():

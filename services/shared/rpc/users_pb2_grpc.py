@@ -99,6 +99,66 @@ class UsersStub:
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.UpdateProfileRequest.SerializeToString,
                 response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Profile.FromString,
                 _registered_method=True)
+        self.CreateApiKey = channel.unary_unary(
+                '/tickroom.users.v1.Users/CreateApiKey',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateApiKeyRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateApiKeyReply.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/tickroom.users.v1.Users/ListApiKeys',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListApiKeysReply.FromString,
+                _registered_method=True)
+        self.RevokeApiKey = channel.unary_unary(
+                '/tickroom.users.v1.Users/RevokeApiKey',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.RevokeApiKeyRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.RevokeApiKeyReply.FromString,
+                _registered_method=True)
+        self.VerifyApiKey = channel.unary_unary(
+                '/tickroom.users.v1.Users/VerifyApiKey',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyApiKeyRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyApiKeyReply.FromString,
+                _registered_method=True)
+        self.GetMailState = channel.unary_unary(
+                '/tickroom.users.v1.Users/GetMailState',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.GetMailStateRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.MailState.FromString,
+                _registered_method=True)
+        self.SendVerification = channel.unary_unary(
+                '/tickroom.users.v1.Users/SendVerification',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.SendVerificationRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.SendVerificationReply.FromString,
+                _registered_method=True)
+        self.VerifyEmail = channel.unary_unary(
+                '/tickroom.users.v1.Users/VerifyEmail',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyEmailRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyEmailReply.FromString,
+                _registered_method=True)
+        self.SendPasswordReset = channel.unary_unary(
+                '/tickroom.users.v1.Users/SendPasswordReset',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.SendPasswordResetRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.SendPasswordResetReply.FromString,
+                _registered_method=True)
+        self.ResetPassword = channel.unary_unary(
+                '/tickroom.users.v1.Users/ResetPassword',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ResetPasswordRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ResetPasswordReply.FromString,
+                _registered_method=True)
+        self.CloseAccount = channel.unary_unary(
+                '/tickroom.users.v1.Users/CloseAccount',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CloseAccountRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.CloseAccountReply.FromString,
+                _registered_method=True)
+        self.GetWatchlist = channel.unary_unary(
+                '/tickroom.users.v1.Users/GetWatchlist',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.GetWatchlistRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Watchlist.FromString,
+                _registered_method=True)
+        self.PutWatchlist = channel.unary_unary(
+                '/tickroom.users.v1.Users/PutWatchlist',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.PutWatchlistRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Watchlist.FromString,
+                _registered_method=True)
         self.CreateAlert = channel.unary_unary(
                 '/tickroom.users.v1.Users/CreateAlert',
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateAlertRequest.SerializeToString,
@@ -128,6 +188,11 @@ class UsersStub:
                 '/tickroom.users.v1.Users/ListNotifications',
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListNotificationsRequest.SerializeToString,
                 response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListNotificationsReply.FromString,
+                _registered_method=True)
+        self.GetNotification = channel.unary_unary(
+                '/tickroom.users.v1.Users/GetNotification',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.NotificationRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.NotificationDetail.FromString,
                 _registered_method=True)
         self.AckNotifications = channel.unary_unary(
                 '/tickroom.users.v1.Users/AckNotifications',
@@ -234,6 +299,95 @@ class UsersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateApiKey(self, request, context):
+        """A key for programs, told this once. INVALID_ARGUMENT bad name, scope or end; NOT_FOUND no such account;
+        RESOURCE_EXHAUSTED too many keys; ALREADY_EXISTS an idempotency key that has made something else. Safe to repeat
+        with an idempotency key only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """Newest first, without their secrets. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApiKey(self, request, context):
+        """From now on it is worth nothing. NOT_FOUND for a key of somebody else, as for none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyApiKey(self, request, context):
+        """Whose key it is. UNAUTHENTICATED unknown, revoked or over. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMailState(self, request, context):
+        """Is mail sent at all, and is the address verified? NOT_FOUND no such account. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendVerification(self, request, context):
+        """Sends a code to the account's address. NOT_FOUND no such account, or no mail is sent here (`mail_off`);
+        RESOURCE_EXHAUSTED too often; UNAVAILABLE the mail server does not take it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyEmail(self, request, context):
+        """INVALID_ARGUMENT a code (`bad_code`) that is unknown, used, too old, or of another address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendPasswordReset(self, request, context):
+        """Sends a code to this address where it is somebody's; answers alike where not. NOT_FOUND no mail is sent here
+        (`mail_off`); RESOURCE_EXHAUSTED too often.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetPassword(self, request, context):
+        """A new password for whoever has the code; ends every login. INVALID_ARGUMENT a code (`bad_code`) that is unknown,
+        used or too old, or a weak password.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseAccount(self, request, context):
+        """Everything of the user goes. INVALID_ARGUMENT no current password; PERMISSION_DENIED a wrong one
+        (`wrong_password`); RESOURCE_EXHAUSTED throttled; NOT_FOUND no such account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWatchlist(self, request, context):
+        """Safe to repeat. Put: INVALID_ARGUMENT too many symbols; NOT_FOUND an unknown one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutWatchlist(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateAlert(self, request, context):
         """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
         Answers when the owner of the symbol has taken the rule in (`active`), after 1 s at the latest (`pending`).
@@ -270,6 +424,13 @@ class UsersServicer:
 
     def ListNotifications(self, request, context):
         """A page of a user's notifications, oldest first. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNotification(self, request, context):
+        """One of them with what caused it. NOT_FOUND for one of somebody else, as for none. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -350,6 +511,66 @@ def add_UsersServicer_to_server(servicer, server):
                     request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.UpdateProfileRequest.FromString,
                     response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Profile.SerializeToString,
             ),
+            'CreateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateApiKey,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateApiKeyRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateApiKeyReply.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListApiKeysReply.SerializeToString,
+            ),
+            'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApiKey,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.RevokeApiKeyRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.RevokeApiKeyReply.SerializeToString,
+            ),
+            'VerifyApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyApiKey,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyApiKeyRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyApiKeyReply.SerializeToString,
+            ),
+            'GetMailState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMailState,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.GetMailStateRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.MailState.SerializeToString,
+            ),
+            'SendVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendVerification,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.SendVerificationRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.SendVerificationReply.SerializeToString,
+            ),
+            'VerifyEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyEmail,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyEmailRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.VerifyEmailReply.SerializeToString,
+            ),
+            'SendPasswordReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendPasswordReset,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.SendPasswordResetRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.SendPasswordResetReply.SerializeToString,
+            ),
+            'ResetPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetPassword,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ResetPasswordRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ResetPasswordReply.SerializeToString,
+            ),
+            'CloseAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseAccount,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.CloseAccountRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CloseAccountReply.SerializeToString,
+            ),
+            'GetWatchlist': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWatchlist,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.GetWatchlistRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Watchlist.SerializeToString,
+            ),
+            'PutWatchlist': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutWatchlist,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.PutWatchlistRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Watchlist.SerializeToString,
+            ),
             'CreateAlert': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateAlert,
                     request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateAlertRequest.FromString,
@@ -379,6 +600,11 @@ def add_UsersServicer_to_server(servicer, server):
                     servicer.ListNotifications,
                     request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListNotificationsRequest.FromString,
                     response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListNotificationsReply.SerializeToString,
+            ),
+            'GetNotification': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNotification,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.NotificationRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.NotificationDetail.SerializeToString,
             ),
             'AckNotifications': grpc.unary_unary_rpc_method_handler(
                     servicer.AckNotifications,
@@ -748,6 +974,330 @@ class Users:
             _registered_method=True)
 
     @staticmethod
+    def CreateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/CreateApiKey',
+            services_dot_shared_dot_rpc_dot_users__pb2.CreateApiKeyRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.CreateApiKeyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/ListApiKeys',
+            services_dot_shared_dot_rpc_dot_users__pb2.ListApiKeysRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.ListApiKeysReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/RevokeApiKey',
+            services_dot_shared_dot_rpc_dot_users__pb2.RevokeApiKeyRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.RevokeApiKeyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/VerifyApiKey',
+            services_dot_shared_dot_rpc_dot_users__pb2.VerifyApiKeyRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.VerifyApiKeyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMailState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/GetMailState',
+            services_dot_shared_dot_rpc_dot_users__pb2.GetMailStateRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.MailState.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/SendVerification',
+            services_dot_shared_dot_rpc_dot_users__pb2.SendVerificationRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.SendVerificationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/VerifyEmail',
+            services_dot_shared_dot_rpc_dot_users__pb2.VerifyEmailRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.VerifyEmailReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendPasswordReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/SendPasswordReset',
+            services_dot_shared_dot_rpc_dot_users__pb2.SendPasswordResetRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.SendPasswordResetReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/ResetPassword',
+            services_dot_shared_dot_rpc_dot_users__pb2.ResetPasswordRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.ResetPasswordReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/CloseAccount',
+            services_dot_shared_dot_rpc_dot_users__pb2.CloseAccountRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.CloseAccountReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWatchlist(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/GetWatchlist',
+            services_dot_shared_dot_rpc_dot_users__pb2.GetWatchlistRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.Watchlist.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutWatchlist(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/PutWatchlist',
+            services_dot_shared_dot_rpc_dot_users__pb2.PutWatchlistRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.Watchlist.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateAlert(request,
             target,
             options=(),
@@ -899,6 +1449,33 @@ class Users:
             '/tickroom.users.v1.Users/ListNotifications',
             services_dot_shared_dot_rpc_dot_users__pb2.ListNotificationsRequest.SerializeToString,
             services_dot_shared_dot_rpc_dot_users__pb2.ListNotificationsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNotification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/GetNotification',
+            services_dot_shared_dot_rpc_dot_users__pb2.NotificationRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.NotificationDetail.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,40 @@ class UsersStub:
     (`wrong_password`); RESOURCE_EXHAUSTED throttled; ALREADY_EXISTS taken address; NOT_FOUND no such account.
     A new password ends every login of the user.
     """
+    CreateApiKey: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateApiKeyRequest, _users_pb2.CreateApiKeyReply]
+    """A key for programs, told this once. INVALID_ARGUMENT bad name, scope or end; NOT_FOUND no such account;
+    RESOURCE_EXHAUSTED too many keys; ALREADY_EXISTS an idempotency key that has made something else. Safe to repeat
+    with an idempotency key only.
+    """
+    ListApiKeys: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListApiKeysRequest, _users_pb2.ListApiKeysReply]
+    """Newest first, without their secrets. Safe to repeat."""
+    RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_users_pb2.RevokeApiKeyRequest, _users_pb2.RevokeApiKeyReply]
+    """From now on it is worth nothing. NOT_FOUND for a key of somebody else, as for none."""
+    VerifyApiKey: _grpc.UnaryUnaryMultiCallable[_users_pb2.VerifyApiKeyRequest, _users_pb2.VerifyApiKeyReply]
+    """Whose key it is. UNAUTHENTICATED unknown, revoked or over. Safe to repeat."""
+    GetMailState: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetMailStateRequest, _users_pb2.MailState]
+    """Is mail sent at all, and is the address verified? NOT_FOUND no such account. Safe to repeat."""
+    SendVerification: _grpc.UnaryUnaryMultiCallable[_users_pb2.SendVerificationRequest, _users_pb2.SendVerificationReply]
+    """Sends a code to the account's address. NOT_FOUND no such account, or no mail is sent here (`mail_off`);
+    RESOURCE_EXHAUSTED too often; UNAVAILABLE the mail server does not take it.
+    """
+    VerifyEmail: _grpc.UnaryUnaryMultiCallable[_users_pb2.VerifyEmailRequest, _users_pb2.VerifyEmailReply]
+    """INVALID_ARGUMENT a code (`bad_code`) that is unknown, used, too old, or of another address."""
+    SendPasswordReset: _grpc.UnaryUnaryMultiCallable[_users_pb2.SendPasswordResetRequest, _users_pb2.SendPasswordResetReply]
+    """Sends a code to this address where it is somebody's; answers alike where not. NOT_FOUND no mail is sent here
+    (`mail_off`); RESOURCE_EXHAUSTED too often.
+    """
+    ResetPassword: _grpc.UnaryUnaryMultiCallable[_users_pb2.ResetPasswordRequest, _users_pb2.ResetPasswordReply]
+    """A new password for whoever has the code; ends every login. INVALID_ARGUMENT a code (`bad_code`) that is unknown,
+    used or too old, or a weak password.
+    """
+    CloseAccount: _grpc.UnaryUnaryMultiCallable[_users_pb2.CloseAccountRequest, _users_pb2.CloseAccountReply]
+    """Everything of the user goes. INVALID_ARGUMENT no current password; PERMISSION_DENIED a wrong one
+    (`wrong_password`); RESOURCE_EXHAUSTED throttled; NOT_FOUND no such account.
+    """
+    GetWatchlist: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetWatchlistRequest, _users_pb2.Watchlist]
+    """Safe to repeat. Put: INVALID_ARGUMENT too many symbols; NOT_FOUND an unknown one."""
+    PutWatchlist: _grpc.UnaryUnaryMultiCallable[_users_pb2.PutWatchlistRequest, _users_pb2.Watchlist]
     CreateAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateAlertRequest, _users_pb2.Alert]
     """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
     Answers when the owner of the symbol has taken the rule in (`active`), after 1 s at the latest (`pending`).
@@ -80,6 +114,8 @@ class UsersStub:
     DeleteAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.DeleteAlertReply]
     ListNotifications: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListNotificationsRequest, _users_pb2.ListNotificationsReply]
     """A page of a user's notifications, oldest first. Safe to repeat."""
+    GetNotification: _grpc.UnaryUnaryMultiCallable[_users_pb2.NotificationRequest, _users_pb2.NotificationDetail]
+    """One of them with what caused it. NOT_FOUND for one of somebody else, as for none. Safe to repeat."""
     AckNotifications: _grpc.UnaryUnaryMultiCallable[_users_pb2.AckNotificationsRequest, _users_pb2.AckNotificationsReply]
     """Marks as read; unknown ids are ignored. Safe to repeat."""
 
@@ -119,6 +155,40 @@ class UsersAsyncStub(UsersStub):
     (`wrong_password`); RESOURCE_EXHAUSTED throttled; ALREADY_EXISTS taken address; NOT_FOUND no such account.
     A new password ends every login of the user.
     """
+    CreateApiKey: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateApiKeyRequest, _users_pb2.CreateApiKeyReply]  # type: ignore[assignment]
+    """A key for programs, told this once. INVALID_ARGUMENT bad name, scope or end; NOT_FOUND no such account;
+    RESOURCE_EXHAUSTED too many keys; ALREADY_EXISTS an idempotency key that has made something else. Safe to repeat
+    with an idempotency key only.
+    """
+    ListApiKeys: _aio.UnaryUnaryMultiCallable[_users_pb2.ListApiKeysRequest, _users_pb2.ListApiKeysReply]  # type: ignore[assignment]
+    """Newest first, without their secrets. Safe to repeat."""
+    RevokeApiKey: _aio.UnaryUnaryMultiCallable[_users_pb2.RevokeApiKeyRequest, _users_pb2.RevokeApiKeyReply]  # type: ignore[assignment]
+    """From now on it is worth nothing. NOT_FOUND for a key of somebody else, as for none."""
+    VerifyApiKey: _aio.UnaryUnaryMultiCallable[_users_pb2.VerifyApiKeyRequest, _users_pb2.VerifyApiKeyReply]  # type: ignore[assignment]
+    """Whose key it is. UNAUTHENTICATED unknown, revoked or over. Safe to repeat."""
+    GetMailState: _aio.UnaryUnaryMultiCallable[_users_pb2.GetMailStateRequest, _users_pb2.MailState]  # type: ignore[assignment]
+    """Is mail sent at all, and is the address verified? NOT_FOUND no such account. Safe to repeat."""
+    SendVerification: _aio.UnaryUnaryMultiCallable[_users_pb2.SendVerificationRequest, _users_pb2.SendVerificationReply]  # type: ignore[assignment]
+    """Sends a code to the account's address. NOT_FOUND no such account, or no mail is sent here (`mail_off`);
+    RESOURCE_EXHAUSTED too often; UNAVAILABLE the mail server does not take it.
+    """
+    VerifyEmail: _aio.UnaryUnaryMultiCallable[_users_pb2.VerifyEmailRequest, _users_pb2.VerifyEmailReply]  # type: ignore[assignment]
+    """INVALID_ARGUMENT a code (`bad_code`) that is unknown, used, too old, or of another address."""
+    SendPasswordReset: _aio.UnaryUnaryMultiCallable[_users_pb2.SendPasswordResetRequest, _users_pb2.SendPasswordResetReply]  # type: ignore[assignment]
+    """Sends a code to this address where it is somebody's; answers alike where not. NOT_FOUND no mail is sent here
+    (`mail_off`); RESOURCE_EXHAUSTED too often.
+    """
+    ResetPassword: _aio.UnaryUnaryMultiCallable[_users_pb2.ResetPasswordRequest, _users_pb2.ResetPasswordReply]  # type: ignore[assignment]
+    """A new password for whoever has the code; ends every login. INVALID_ARGUMENT a code (`bad_code`) that is unknown,
+    used or too old, or a weak password.
+    """
+    CloseAccount: _aio.UnaryUnaryMultiCallable[_users_pb2.CloseAccountRequest, _users_pb2.CloseAccountReply]  # type: ignore[assignment]
+    """Everything of the user goes. INVALID_ARGUMENT no current password; PERMISSION_DENIED a wrong one
+    (`wrong_password`); RESOURCE_EXHAUSTED throttled; NOT_FOUND no such account.
+    """
+    GetWatchlist: _aio.UnaryUnaryMultiCallable[_users_pb2.GetWatchlistRequest, _users_pb2.Watchlist]  # type: ignore[assignment]
+    """Safe to repeat. Put: INVALID_ARGUMENT too many symbols; NOT_FOUND an unknown one."""
+    PutWatchlist: _aio.UnaryUnaryMultiCallable[_users_pb2.PutWatchlistRequest, _users_pb2.Watchlist]  # type: ignore[assignment]
     CreateAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateAlertRequest, _users_pb2.Alert]  # type: ignore[assignment]
     """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
     Answers when the owner of the symbol has taken the rule in (`active`), after 1 s at the latest (`pending`).
@@ -131,6 +201,8 @@ class UsersAsyncStub(UsersStub):
     DeleteAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.DeleteAlertReply]  # type: ignore[assignment]
     ListNotifications: _aio.UnaryUnaryMultiCallable[_users_pb2.ListNotificationsRequest, _users_pb2.ListNotificationsReply]  # type: ignore[assignment]
     """A page of a user's notifications, oldest first. Safe to repeat."""
+    GetNotification: _aio.UnaryUnaryMultiCallable[_users_pb2.NotificationRequest, _users_pb2.NotificationDetail]  # type: ignore[assignment]
+    """One of them with what caused it. NOT_FOUND for one of somebody else, as for none. Safe to repeat."""
     AckNotifications: _aio.UnaryUnaryMultiCallable[_users_pb2.AckNotificationsRequest, _users_pb2.AckNotificationsReply]  # type: ignore[assignment]
     """Marks as read; unknown ids are ignored. Safe to repeat."""
 
@@ -247,6 +319,112 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def CreateApiKey(
+        self,
+        request: _users_pb2.CreateApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.CreateApiKeyReply, _abc.Awaitable[_users_pb2.CreateApiKeyReply]]:
+        """A key for programs, told this once. INVALID_ARGUMENT bad name, scope or end; NOT_FOUND no such account;
+        RESOURCE_EXHAUSTED too many keys; ALREADY_EXISTS an idempotency key that has made something else. Safe to repeat
+        with an idempotency key only.
+        """
+
+    @_abc_1.abstractmethod
+    def ListApiKeys(
+        self,
+        request: _users_pb2.ListApiKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.ListApiKeysReply, _abc.Awaitable[_users_pb2.ListApiKeysReply]]:
+        """Newest first, without their secrets. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def RevokeApiKey(
+        self,
+        request: _users_pb2.RevokeApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.RevokeApiKeyReply, _abc.Awaitable[_users_pb2.RevokeApiKeyReply]]:
+        """From now on it is worth nothing. NOT_FOUND for a key of somebody else, as for none."""
+
+    @_abc_1.abstractmethod
+    def VerifyApiKey(
+        self,
+        request: _users_pb2.VerifyApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.VerifyApiKeyReply, _abc.Awaitable[_users_pb2.VerifyApiKeyReply]]:
+        """Whose key it is. UNAUTHENTICATED unknown, revoked or over. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def GetMailState(
+        self,
+        request: _users_pb2.GetMailStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.MailState, _abc.Awaitable[_users_pb2.MailState]]:
+        """Is mail sent at all, and is the address verified? NOT_FOUND no such account. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def SendVerification(
+        self,
+        request: _users_pb2.SendVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.SendVerificationReply, _abc.Awaitable[_users_pb2.SendVerificationReply]]:
+        """Sends a code to the account's address. NOT_FOUND no such account, or no mail is sent here (`mail_off`);
+        RESOURCE_EXHAUSTED too often; UNAVAILABLE the mail server does not take it.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyEmail(
+        self,
+        request: _users_pb2.VerifyEmailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.VerifyEmailReply, _abc.Awaitable[_users_pb2.VerifyEmailReply]]:
+        """INVALID_ARGUMENT a code (`bad_code`) that is unknown, used, too old, or of another address."""
+
+    @_abc_1.abstractmethod
+    def SendPasswordReset(
+        self,
+        request: _users_pb2.SendPasswordResetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.SendPasswordResetReply, _abc.Awaitable[_users_pb2.SendPasswordResetReply]]:
+        """Sends a code to this address where it is somebody's; answers alike where not. NOT_FOUND no mail is sent here
+        (`mail_off`); RESOURCE_EXHAUSTED too often.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetPassword(
+        self,
+        request: _users_pb2.ResetPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.ResetPasswordReply, _abc.Awaitable[_users_pb2.ResetPasswordReply]]:
+        """A new password for whoever has the code; ends every login. INVALID_ARGUMENT a code (`bad_code`) that is unknown,
+        used or too old, or a weak password.
+        """
+
+    @_abc_1.abstractmethod
+    def CloseAccount(
+        self,
+        request: _users_pb2.CloseAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.CloseAccountReply, _abc.Awaitable[_users_pb2.CloseAccountReply]]:
+        """Everything of the user goes. INVALID_ARGUMENT no current password; PERMISSION_DENIED a wrong one
+        (`wrong_password`); RESOURCE_EXHAUSTED throttled; NOT_FOUND no such account.
+        """
+
+    @_abc_1.abstractmethod
+    def GetWatchlist(
+        self,
+        request: _users_pb2.GetWatchlistRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.Watchlist, _abc.Awaitable[_users_pb2.Watchlist]]:
+        """Safe to repeat. Put: INVALID_ARGUMENT too many symbols; NOT_FOUND an unknown one."""
+
+    @_abc_1.abstractmethod
+    def PutWatchlist(
+        self,
+        request: _users_pb2.PutWatchlistRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.Watchlist, _abc.Awaitable[_users_pb2.Watchlist]]: ...
+
+    @_abc_1.abstractmethod
     def CreateAlert(
         self,
         request: _users_pb2.CreateAlertRequest,
@@ -293,6 +471,14 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.ListNotificationsReply, _abc.Awaitable[_users_pb2.ListNotificationsReply]]:
         """A page of a user's notifications, oldest first. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def GetNotification(
+        self,
+        request: _users_pb2.NotificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.NotificationDetail, _abc.Awaitable[_users_pb2.NotificationDetail]]:
+        """One of them with what caused it. NOT_FOUND for one of somebody else, as for none. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def AckNotifications(

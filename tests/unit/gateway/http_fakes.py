@@ -54,6 +54,7 @@ from services.shared.events import AlertTriggered, encode
 
 BASE = "http://localhost:8000"
 TIME = "2012-06-01T20:00:00.000000Z"
+from tests.unit.gateway.account_fakes import FakeAccounts
 
 
 class FakeStockData:
@@ -120,7 +121,7 @@ class FakePrediction:
 
 
 @dataclass
-class FakeUsers:
+class FakeUsers(FakeAccounts):
     """One person can log in: ada@example.org, `correct horse`. Signs tokens with `key` under `kid`."""
 
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)

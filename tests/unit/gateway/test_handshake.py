@@ -15,6 +15,7 @@ from services.gateway.http.admission import Admission
 from services.gateway.replies import close_reason, problem
 from services.gateway.tokens import Verifier
 from services.shared.errors import TickroomError, Unauthenticated, Unavailable
+from tests.unit.gateway.account_fakes import KEY
 from tests.unit.gateway.http_fakes import FakeUsers
 
 CALLER = SessionRef("u1", "s1", 1, "user", 4_000_000_000)
@@ -220,3 +221,45 @@ async def test_no_token_is_ever_logged(caplog: pytest.LogCaptureFixture) -> None
             await door.greet(websocket)
     visitor = await door.greet(at_the_door(token=door.token))
     assert "eyJ" not in caplog.text + repr(visitor)
+
+
+# -- API keys ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scope", "private", "code"),
+    [
+        ("read", False, ""),
+        ("read", True, ""),
+        ("alerts", True, ""),
+        ("alerts", False, "scope_missing"),
+        ("account", False, "scope_missing"),
+        ("account", True, "scope_missing"),
+    ],
+)
+async def test_programs_may_show_an_api_key_with_the_right_scope(scope: str, private: bool, code: str) -> None:
+    door = Door()
+    websocket = at_the_door(headers=[(name.lower(), value) for name, value in door.users.holds(scope).items()])
+    if code:
+        assert await door.refuses(websocket, private=private) == code
+    else:
+        visitor = await door.greet(websocket, private=private)
+        assert visitor.caller == door.users.holders[KEY]
+
+
+async def test_a_bad_api_key_is_refused_also_where_none_is_needed() -> None:
+    assert await Door().refuses(at_the_door(headers=[("x-api-key", KEY)])) == "bad_api_key"
+    assert await Door().refuses(at_the_door(headers=[("x-api-key", "x")])) == "bad_api_key"
+
+
+@pytest.mark.parametrize("other", ["token", "subprotocol", "ticket", "key"])
+async def test_an_api_key_comes_alone(other: str) -> None:
+    door = Door()
+    shown = [(name.lower(), value) for name, value in door.users.holds("read").items()]
+    websocket = at_the_door(
+        "ticket=t" if other == "ticket" else "",
+        offered=["tickroom.v1", f"bearer.{door.token}"] if other == "subprotocol" else [],
+        token=door.token if other == "token" else None,
+        headers=shown * 2 if other == "key" else shown,
+    )
+    assert await door.refuses(websocket) == "bad_token"

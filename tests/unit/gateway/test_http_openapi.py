@@ -123,8 +123,10 @@ def test_answers_are_shown_as_they_are_promised(method: str, path: str, status: 
 def test_who_may_call_is_said() -> None:
     paths = DOCUMENT["paths"]
     assert paths["/health"]["get"]["security"] == []
-    assert paths["/tickers"]["get"]["security"] == [{}, {"bearer": []}]
-    assert paths["/api/v1/alerts"]["post"]["security"] == [{"bearer": []}]
+    assert paths["/tickers"]["get"]["security"] == [{}, {"bearer": []}, {"api_key": ["read"]}]
+    assert paths["/api/v1/alerts"]["post"]["security"] == [{"bearer": []}, {"api_key": ["alerts"]}]
+    assert paths["/api/v1/api-keys"]["post"]["security"] == [{"bearer": []}]
+    assert "No API key is enough" in paths["/api/v1/api-keys"]["post"]["description"]
     assert "operators" in paths["/metrics"]["get"]["description"]
     assert DOCUMENT["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
