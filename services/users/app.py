@@ -144,6 +144,7 @@ class Office:
             rules=Rules(database, market, settings.alerts_per_user, _now, self._news, self._takings),
             database=database,
             now=_now,
+            api_keys=ApiKeys(database, tokens, _now, self._outbox),
         )
 
 
@@ -169,6 +170,5 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-            api_keys=ApiKeys(database, tokens, _now, self._outbox),
 def _timestamp() -> str:
     return rfc3339(_now())
