@@ -13,9 +13,9 @@ A room says what to do with records (`Work`); this file says when. Each partitio
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final, Protocol
 
@@ -32,11 +32,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.shared import positions
 from services.shared.database import Database, is_passing
 from services.shared.errors import Fenced, TickroomError, Unavailable
-from services.shared.events import Record, decode_record
+from services.shared.events import Record, Signal, decode_record, decode_signal
 from services.shared.kafka import Kafka
 from services.shared.poison import DeadLetters, Poison
 from services.shared.positions import Checkpoint, CheckpointTables, Position, Step, SymbolState, Tracker
-from services.shared.topics import Reader, partition_of
+from services.shared.topics import SIGNALS, Reader, partition_of
 
 CHECKPOINT_EVERY_S: Final = 1.0
 CHECKPOINT_EVERY_RECORDS: Final = 5_000
@@ -48,7 +48,7 @@ _log = logging.getLogger("tickroom.reader")
 
 @cache
 def _records(room: str) -> Counter:
-    what = "Records of topic ticks by what they were to the reader"
+    what = "Records by what they were to the reader"
     return Counter(f"{room}_reader_records", what, ["reader", "outcome"])
 
 
@@ -58,9 +58,9 @@ def _count(reader: Reader, outcome: str, records: int = 1) -> None:
 
 
 class Fresh(msgspec.Struct, frozen=True, gc=False):
-    """A record not seen before, and what came before it."""
+    """A record not seen before, and what came before it; on topic `signals` a signal."""
 
-    record: Record
+    record: Record | Signal
     step: Step
 
 
@@ -123,6 +123,9 @@ class StatefulReader:
         self._dead: DeadLetters | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._poison = Poison(reader.topic)
+        # a signal has the seq of the record that caused it: gaps between signals mean nothing
+        self._signals = reader.topic == SIGNALS
+        self._decode: Callable[[bytes], Record | Signal] = decode_signal if self._signals else decode_record
         self._stopping = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception that ended the reader, where one did."""
@@ -327,14 +330,14 @@ class StatefulReader:
         repeats = missed = 0
         for raw in records:
             try:
-                record = decode_record(raw.value or b"")
+                record = self._decode(raw.value or b"")
             except msgspec.DecodeError as error:  # ValidationError is one of its kind
                 await self._park(raw, str(error))
                 continue
             step = slot.tracker.advance(record.symbol, record.epoch, record.seq)
             if step.fresh:
-                fresh.append(Fresh(record, step))
-                missed += step.missed
+                fresh.append(Fresh(record, replace(step, missed=0) if self._signals else step))
+                missed += 0 if self._signals else step.missed
             else:
                 repeats += 1
         self._poison.judge(len(records), bad=len(records) - len(fresh) - repeats)

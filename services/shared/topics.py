@@ -45,6 +45,7 @@ class Reader:
 
 
 ALERTS: Final = Reader("users-alerts", TICKS)
+ALERTS_ON_SIGNALS: Final = Reader("users-signals", SIGNALS)
 PREDICTION: Final = Reader("prediction-signals", TICKS)
 READERS_WITH_STATE: Final = (ALERTS, PREDICTION)
 """Whom the pump waits for: it never runs further ahead than these can follow."""

@@ -15,14 +15,17 @@ from services.shared.positions import Position
 from services.shared.readers import StatefulReader
 from services.shared.rpc.channel import serve
 from services.shared.rpc.users_pb2_grpc import add_UsersServicer_to_server
-from services.shared.topics import ALERTS, NOTIFICATIONS, TICKS
+from services.shared.topics import ALERTS, ALERTS_ON_SIGNALS, NOTIFICATIONS, Reader
 from services.users.accounts import Accounts
 from services.users.api_keys import ApiKeys
 from services.users.bell import Bell, Takings
 from services.users.clients import GrpcMarket, Market
+from services.users.clock import tell_the_time
 from services.users.config import Settings
+from services.users.core.condition import Source
+from services.users.history import GrpcHistory
 from services.users.housekeeping import keep_house
-from services.users.intake import Intake
+from services.users.intake import Desk, Intake
 from services.users.outbox import Relay
 from services.users.passwords import Passwords
 from services.users.profiles import Profiles
@@ -83,32 +86,54 @@ class Office:
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[Sequence[Awaitable[Any]]]:
         """Watches prices, takes rules in, publishes notifications. Yields what must not end by itself."""
-        kafka, database = self._kafka, self._database
-        watched = kafka.partitions(TICKS)
+        kafka, database, settings = self._kafka, self._database, self._settings
         producer = await kafka.producer()
         relay = Relay(database, producer, kafka.partitions(NOTIFICATIONS), _timestamp, self._outbox, self._look_every_s)
-        work = AlertWork(database, watched, _timestamp, self._outbox, self._takings)
-        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, work)
-        intake = Intake(database, reader, work, watched, self._news, self._look_every_s)
+        history = GrpcHistory(settings.stock_data_address, self._token())
+        desks = [self._desk(ALERTS, "prices", history), self._desk(ALERTS_ON_SIGNALS, "signals", history)]
+        intake = Intake(database, desks, self._news, self._look_every_s)
         relaying = asyncio.create_task(relay.run(), name="users outbox")
-        taking = asyncio.create_task(intake.run(), name="users intake")
-        tidying = asyncio.create_task(keep_house(database, _now), name="users housekeeping")
+        others = [
+            asyncio.create_task(intake.run(), name="users intake"),
+            asyncio.create_task(tell_the_time(desks, _timestamp), name="users clock"),
+            asyncio.create_task(keep_house(database, _now), name="users housekeeping"),
+        ]
         try:
-            await reader.start()
-            yield relaying, taking, tidying, reader.failed
+            await asyncio.gather(*(desk.reader.start() for desk in desks))
+            yield relaying, *others, *(desk.reader.failed for desk in desks)
         finally:
-            taking.cancel()
-            tidying.cancel()
-            await asyncio.gather(taking, tidying, return_exceptions=True)
-            await reader.stop()
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.gather(*(desk.reader.stop() for desk in desks))
             await relay.stop(relaying)
             await producer.stop()
+            await history.close()
+
+    def _desk(self, reader: Reader, source: Source, history: GrpcHistory) -> Desk:
+        """The reader of one topic, and the rules that wait on it."""
+        database, partitions = self._database, self._kafka.partitions(reader.topic)
+        work = AlertWork(
+            database,
+            partitions,
+            _timestamp,
+            self._outbox,
+            self._takings,
+            history,
+            self._settings.signal_bar,
+            source,
+        )
+        return Desk(StatefulReader(self._kafka, reader, database, CHECKPOINTS, work), work, partitions)
+
+    def _token(self) -> str | None:
+        """What rooms show one another."""
+        token = self._settings.internal_token
+        return None if token is None else token.get_secret_value()
 
     @asynccontextmanager
     async def _api(self) -> AsyncIterator[None]:
         """Answers gRPC."""
-        settings = self._settings
-        token = None if settings.internal_token is None else settings.internal_token.get_secret_value()
+        settings, token = self._settings, self._token()
         cache, market = await open_cache(settings), GrpcMarket(settings.stock_data_address, token)
         servicer = self._servicer(cache, market)
         try:

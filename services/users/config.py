@@ -18,6 +18,9 @@ class Settings(SharedSettings):
     refresh_token_ttl_s: int = Field(2_592_000, ge=60, le=31_622_400, description="likewise, a refresh token")
     login_attempts_per_minute: int = Field(10, ge=0, description="per account and per address; 0 = no limit")
     registrations_per_hour: int = Field(20, ge=0, description="per address; 0 = no limit")
+    signal_bar: Literal["1d", "1m"] = Field(
+        "1d", description="the bars that volumes are compared in, and that `once_per_bar` means"
+    )
     alerts_per_user: int = Field(1000, ge=0, description="rules that a user may have; 0 = no limit")
     smtp_url: SecretStr | None = Field(
         None, description="smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465; empty: no mail"

@@ -7,6 +7,7 @@ rule counts, and nobody can lose or double a price because of it.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,16 +25,21 @@ _SOON_S: Final = 0.05
 _log = logging.getLogger("tickroom.users.intake")
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where rules of one source are taken in. partitions: of the topic that they wait on."""
+
+    reader: StatefulReader
+    work: AlertWork
+    partitions: int
+
+
 class Intake:
     """every_s: how often to look without being rung."""
 
-    def __init__(
-        self, database: Database, reader: StatefulReader, work: AlertWork, partitions: int, bell: Bell, every_s: float
-    ) -> None:
+    def __init__(self, database: Database, desks: Sequence[Desk], bell: Bell, every_s: float) -> None:
         self._database = database
-        self._reader = reader
-        self._work = work
-        self._count = partitions
+        self._desks = desks
         self._bell = bell
         self._every_s = every_s
 
@@ -43,32 +49,34 @@ class Intake:
         while True:
             await self._bell.wait(pause_s)
             try:
-                pause_s = await self.look()
+                pause_s = min([await self.look(desk) for desk in self._desks])
                 failing = False
             except (TickroomError, SQLAlchemyError, OSError, TimeoutError) as error:
                 if not failing:
                     _log.warning("rules can't be taken in just now: %s", type(error).__name__)
                 failing, pause_s = True, self._every_s
 
-    async def look(self) -> float:
+    async def look(self, desk: Desk) -> float:
         """Takes in what is new for the partitions that are ours. Returns after how many seconds to look again."""
         async with self._database.reading() as session:
-            symbols = await watching.symbols_with_news(session)
-        owned, by_partition = self._reader.owned, dict[int, list[str]]()
+            symbols = await watching.symbols_with_news(session, desk.work.source)
+        owned, by_partition = desk.reader.owned, dict[int, list[str]]()
         for symbol in symbols:
-            by_partition.setdefault(partition_of(symbol, self._count), []).append(symbol)
-        found = [await self._take(partition, mine) for partition, mine in by_partition.items() if partition in owned]
+            by_partition.setdefault(partition_of(symbol, desk.partitions), []).append(symbol)
+        ours = [(partition, mine) for partition, mine in by_partition.items() if partition in owned]
+        found = [await self._take(desk, partition, mine) for partition, mine in ours]
         if MOST_AT_ONCE in found:
             return 0.0
         # what is not ours (yet) may be so in a moment: a partition that is just being loaded has read its rules before
         return self._every_s if owned.issuperset(by_partition) else _SOON_S
 
-    async def _take(self, partition: int, symbols: Sequence[str]) -> int:
-        async with self._reader.exclusive(partition):
+    async def _take(self, desk: Desk, partition: int, symbols: Sequence[str]) -> int:
+        reader, work = desk.reader, desk.work
+        async with reader.exclusive(partition):
             async with self._database.reading() as session:
-                news = await watching.news(session, symbols, MOST_AT_ONCE)
+                news = await watching.news(session, symbols, MOST_AT_ONCE, work.source)
             if news:
-                reached = {symbol: position for symbol in symbols if (position := self._reader.position(symbol))}
-                self._work.take(partition, news, reached)
-                await self._reader.checkpoint(partition)
+                reached = {symbol: position for symbol in symbols if (position := reader.position(symbol))}
+                await work.take(partition, news, reached)
+                await reader.checkpoint(partition)
         return len(news)

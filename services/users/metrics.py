@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-RULES: Final = Gauge("users_rules_watched", "Alert rules that this process watches")
+RULES: Final = Gauge("users_rules_watched", "Alert rules that this process watches", ["source"])
 FIRINGS: Final = Counter("users_firings", "Alert rules that fired and were stored")
 TAKEN: Final = Counter("users_rules_taken", "New, changed and deleted rules taken in by the owner of their symbol")
 STORE_SECONDS: Final = Histogram(

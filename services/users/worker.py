@@ -1,11 +1,12 @@
-"""Prices in, firings out: what this room does with the partitions of topic `ticks` that it owns.
+"""Prices or signals in, firings out: what this room does with the partitions of their topic that it owns.
 
 The engine decides in memory; what came of it is stored in the transaction of the reader's checkpoint, so a crash either
 keeps both the firing and the offset, or repeats both.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,12 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.shared.database import Database
 from services.shared.positions import Position, SymbolState
 from services.shared.readers import Fresh
-from services.shared.topics import partition_of
+from services.shared.topics import ALERTS, partition_of
 from services.users import metrics
 from services.users.bell import Bell, Takings
 from services.users.core import wording
 from services.users.core.alerts import Alerts
+from services.users.core.condition import Source
 from services.users.core.journal import Firing
+from services.users.core.moment import Timeframe
+from services.users.core.rules import looks_back
+from services.users.history import History, NoHistory
 from services.users.store import notifications, watching
 from services.users.store.watching import News
 
@@ -26,6 +31,9 @@ MOST_IN_ONE_TRANSACTION: Final = 2_000
 """Firings; when more rules fire before a checkpoint, the first of them are stored ahead of it, in transactions of
 their own. That is safe: after a crash they fire again under the same ids and are recognised.
 """
+
+_REPLAYED: Final = ("replay", "")
+"""Sources whose clock is the data's own."""
 
 Now = Callable[[], str]
 """The wall clock as RFC 3339."""
@@ -41,41 +49,62 @@ class _Partition:
     let_go: list[str] = field(default_factory=list)
     fired: int = 0
     """Firings since the last checkpoint that are stored, or in the transaction in hand."""
+    live: bool = False
+    """Does its feed go by the wall clock? Known from its last price."""
 
 
 class AlertWork:
-    """`services.shared.readers.Work` for alerts."""
+    """`services.shared.readers.Work` for alerts: of rules on prices, or (another object) of those on signals."""
 
-    def __init__(self, database: Database, partitions: int, now: Now, outbox: Bell, takings: Takings) -> None:
-        """partitions: of topic `ticks`. outbox: rung when there is something to publish."""
+    def __init__(
+        self,
+        database: Database,
+        partitions: int,
+        now: Now,
+        outbox: Bell,
+        takings: Takings,
+        history: History | None = None,
+        bar: Timeframe = "1d",
+        source: Source = "prices",
+    ) -> None:
+        """partitions: of the topic. outbox: rung when there is something to publish. bar: SIGNAL_BAR."""
+        self.source: Source = source
         self._database = database
         self._count = partitions
         self._now = now
         self._outbox = outbox
         self._takings = takings
+        self._history = history or NoHistory()
+        self._bar: Timeframe = bar
         self._partitions: dict[int, _Partition] = {}
 
     # -- what the reader calls -------------------------------------------------------------------------------------
 
     async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
         """Loads the rules. Those that nobody has taken in yet count from the checkpoint: nothing after it is missed."""
+        alerts = Alerts({symbol: each.state for symbol, each in states.items()}, self._bar)
+        fresh: list[News] = []
         async with self._database.reading() as session:
             watched = await watching.watched_symbols(session)
             mine = [symbol for symbol in watched if partition_of(symbol, self._count) == partition]
-            active, news = await watching.rules_of(session, mine)
-        alerts = Alerts({symbol: each.state for symbol, each in states.items()})
-        alerts.add(active)
+            async for active, news in watching.rules_of(session, sorted(mine), self.source):
+                alerts.load(active)
+                fresh += news
+        await self._look_back(alerts, {symbol: alerts.known_before(symbol) for symbol in mine})
         self._partitions[partition] = _Partition(alerts)
         reached = {symbol: Position(each.epoch, each.seq) for symbol, each in states.items()}
-        self.take(partition, news, reached)
+        await self.take(partition, fresh, reached)
 
     async def work(self, partition: int, records: Sequence[Fresh]) -> None:
         mine = self._partitions[partition]
-        apply, journal = mine.alerts.apply, mine.alerts.journal
+        alerts, journal = mine.alerts, mine.alerts.journal
         for record, step in ((each.record, each.step) for each in records):
-            apply(record, new_epoch=step.new_epoch)
+            if (step.new_epoch or step.missed) and any(alerts.looks_back(record.symbol)):
+                await self._look_back(alerts, {record.symbol: record.time})
+            alerts.apply(record, new_epoch=step.new_epoch)
             if len(journal.firings) > MOST_IN_ONE_TRANSACTION:
                 await self._store_ahead(mine)
+        mine.live = records[-1].record.source not in _REPLAYED if records else mine.live
 
     def urgent(self, partition: int) -> bool:
         mine = self._partitions[partition]
@@ -113,7 +142,7 @@ class AlertWork:
 
     # -- what the intake calls -------------------------------------------------------------------------------------
 
-    def take(self, partition: int, news: Iterable[News], reached: Mapping[str, Position]) -> None:
+    async def take(self, partition: int, news: Iterable[News], reached: Mapping[str, Position]) -> None:
         """Rules made, changed or deleted: in force from the record after `reached`, marked so at the next checkpoint.
 
         Only while nothing else works on the partition. reached: the last record worked on, by symbol.
@@ -132,8 +161,32 @@ class AlertWork:
                 mine.alerts.remove(rule.symbol, rule.id)
                 mine.settled.add((rule.id, rule.version))
         mine.alerts.add(live)
+        symbols = {each.rule.symbol for each in live if looks_back(each.rule)}
+        await self._look_back(mine.alerts, {symbol: mine.alerts.known_before(symbol) for symbol in symbols})
+
+    # -- what the clock calls --------------------------------------------------------------------------------------
+
+    def listening(self, partition: int, clock: str) -> bool:
+        """Has the feed of this partition the time of the wall, and is there a silence to be told of at `clock`?"""
+        mine = self._partitions.get(partition)
+        return mine is not None and mine.live and mine.alerts.is_silent(clock)
+
+    def pass_time(self, partition: int, clock: str) -> None:
+        """It is `clock`, and no record has come. Only while nothing else works on the partition."""
+        self._partitions[partition].alerts.pass_time(clock)
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    async def _look_back(self, alerts: Alerts, before: Mapping[str, str]) -> None:
+        """Gives rules the past that they look back at; before: for these symbols, where it ends. Raises Unavailable."""
+
+        async def give(symbol: str, until: str, days: int, bars: int) -> None:
+            found = await self._history.past(symbol, "1d", days + 1, until) if days else ()
+            others = await self._history.past(symbol, self._bar, bars + 1, until) if bars else ()
+            alerts.give(symbol, found, others)
+
+        asked = [(symbol, until, *alerts.looks_back(symbol)) for symbol, until in before.items()]
+        await asyncio.gather(*(give(*each) for each in asked if any(each[2:])))
 
     async def _store_ahead(self, mine: _Partition) -> None:
         firings = mine.alerts.journal.firings
@@ -149,10 +202,17 @@ class AlertWork:
         if not firings:
             return 0
         there = await watching.still_there(session, ((each.rule.id, each.rule.version) for each in firings))
+        if self.source == "signals":
+            firings = await self._priced(session, firings)
         told = [(each, wording.triggered(each)) for each in firings if (each.rule.id, each.rule.version) in there]
         await notifications.add_firings(session, told)
         await notifications.add_notifications(session, [each for _, each in told], self._now())
         return len(told)
 
+    async def _priced(self, session: AsyncSession, firings: Sequence[Firing]) -> list[Firing]:
+        """Firings of signals with the last price that is known here: a signal tells only where it may go."""
+        prices = await watching.last_prices(session, ALERTS.name, {each.rule.symbol for each in firings})
+        return [replace(each, price=prices.get(each.rule.symbol, each.price)) for each in firings]
+
     def _count_rules(self) -> None:
-        metrics.RULES.set(sum(len(each.alerts) for each in self._partitions.values()))
+        metrics.RULES.labels(self.source).set(sum(len(each.alerts) for each in self._partitions.values()))

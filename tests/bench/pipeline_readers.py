@@ -172,7 +172,7 @@ async def prediction(kafka: Kafka, folder: Path, progress: Progress) -> AsyncIte
 async def alerts(kafka: Kafka, folder: Path, progress: Progress) -> AsyncIterator[Contender]:
     """The office's worker, put together as in its app.py: it also publishes the notifications."""
     from services.users.bell import Bell, Takings
-    from services.users.intake import Intake
+    from services.users.intake import Desk, Intake
     from services.users.outbox import Relay
     from services.users.tables import CHECKPOINTS, FiringRow
     from services.users.worker import AlertWork
@@ -182,7 +182,7 @@ async def alerts(kafka: Kafka, folder: Path, progress: Progress) -> AsyncIterato
         relay = Relay(database, producer, kafka.partitions(NOTIFICATIONS), _timestamp, outbox, 1.0)
         work = AlertWork(database, watched, _timestamp, outbox, Takings())
         reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Watched(work, progress))
-        intake = Intake(database, reader, work, watched, Bell(), 1.0)
+        intake = Intake(database, [Desk(reader, work, watched)], Bell(), 1.0)
 
         async def made() -> int:
             async with database.reading() as session:

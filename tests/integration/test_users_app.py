@@ -162,7 +162,9 @@ async def test_what_a_crash_left_in_the_outbox_is_published_at_start(house: Hous
 
 def _firing(user_id: str, seq: int) -> Firing:
     condition = KINDS["crossing_up"](150.0)
-    return Firing(Rule("rule", 1, user_id, "AAPL", (condition,)), condition, 151.0, 149.0, "epoch-1", seq, at(seq))
+    return Firing(
+        Rule("rule", 1, user_id, "AAPL", (condition,)), condition, 151.0, 149.0, "epoch-1", seq, at(seq), 150.0
+    )
 
 
 async def test_relays_of_several_processes_keep_the_order(tmp_path: Path, postgres_url: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import Database
 from services.shared.errors import InvalidInput
@@ -243,6 +244,15 @@ async def test_an_idempotency_key_is_claimed_once(database: Database) -> None:
 # -- rules, as the owner of their symbol sees them -----------------------------------------------------------------
 
 
+async def loaded(session: AsyncSession, *symbols: str) -> tuple[list[Watch], list[watching.News]]:
+    """Everything to be watched for these symbols."""
+    active, fresh = list[Watch](), list[watching.News]()
+    async for some, news in watching.rules_of(session, symbols):
+        active += some
+        fresh += news
+    return active, fresh
+
+
 async def test_news_stay_news_until_they_are_taken(database: Database) -> None:
     user = await add_user(database)
     rule_id = await add_rule(database, user)
@@ -257,7 +267,7 @@ async def test_news_stay_news_until_they_are_taken(database: Database) -> None:
         found = await alerts.alert_of(session, user, rule_id)
         assert found is not None
         assert (found.status, found.taken) == ("active", True)
-        active, fresh = await watching.rules_of(session, ["AAPL", "IBM"])
+        active, fresh = await loaded(session, "AAPL", "IBM")
         assert [each.rule.id for each in active] == [rule_id]
         assert [each.watch.rule.symbol for each in fresh] == ["IBM"]
         assert sorted(await watching.watched_symbols(session)) == ["AAPL", "IBM"]
@@ -287,7 +297,7 @@ async def test_what_the_engine_made_of_a_rule_is_kept(database: Database) -> Non
         rescaled = Rule(rule_id, 1, user, "AAPL", (KINDS["crossing_up"](37.5),), "every_time")
         await watching.save(session, [Watch(rescaled, RuleState(1, CREATED))])
     async with database.reading() as session:
-        [active], [] = await watching.rules_of(session, ["AAPL"])
+        [active], [] = await loaded(session, "AAPL")
     assert active.rule == rescaled
     assert active.state == RuleState(1, CREATED)
 
@@ -300,7 +310,7 @@ async def test_fired_and_expired_rules_are_not_loaded_again(database: Database) 
         rules = [Rule(rule_id, 1, user, "AAPL", (KINDS["crossing_up"](150.0),)) for rule_id in ids]
         await watching.save(session, [Watch(rules[0], status="fired"), Watch(rules[1], status="expired")])
     async with database.reading() as session:
-        assert await watching.rules_of(session, ["AAPL"]) == ([], [])
+        assert await loaded(session, "AAPL") == ([], [])
         shown, _ = await alerts.alerts_of(session, user, 0, 10)
         assert [each.status for each in shown] == ["fired", "expired"]
 
@@ -318,7 +328,7 @@ async def test_a_deleted_rule_is_let_go_and_then_removed(database: Database) -> 
         await watching.purge(session, [rule_id, kept])  # only what was deleted goes
     async with database.reading() as session:
         assert await watching.symbols_with_news(session) == []
-        active, _ = await watching.rules_of(session, ["AAPL"])
+        active, _ = await loaded(session, "AAPL")
         assert [each.rule.id for each in active] == [kept]
 
 
@@ -340,7 +350,7 @@ async def test_looking_for_news_uses_the_partial_index(database: Database) -> No
 
 def firing(rule_id: str, user: str, seq: int) -> Firing:
     condition = KINDS["crossing_up"](150.0)
-    return Firing(Rule(rule_id, 1, user, "AAPL", (condition,)), condition, 151.0, 149.0, "epoch-1", seq, CREATED)
+    return Firing(Rule(rule_id, 1, user, "AAPL", (condition,)), condition, 151.0, 149.0, "epoch-1", seq, CREATED, 150.0)
 
 
 async def test_a_firing_and_its_notification_are_stored_once(database: Database) -> None:

@@ -15,6 +15,7 @@ from services.shared.readers import Fresh
 from services.shared.topics import ALERTS
 from services.users import worker
 from services.users.bell import Bell, Takings
+from services.users.core.crossings import CrossingUp
 from services.users.core.drafts import Draft
 from services.users.store import alerts, watching
 from services.users.tables import CHECKPOINTS, AlertRow
@@ -63,7 +64,7 @@ class Owner:
         async with self.database.reading() as session:
             news = await watching.news(session, symbols, 100)
         reached = {symbol: at for symbol in symbols if (at := self.tracker.position(symbol))}
-        self.work.take(0, news, reached)
+        await self.work.take(0, news, reached)
         await self.checkpoint()
 
     async def checkpoint(self) -> None:
@@ -267,7 +268,7 @@ async def test_a_split_is_stored_and_told(database: Database) -> None:
     async with database.reading() as session:
         found = await alerts.alert_of(session, user, rule_id)
     assert found is not None
-    assert found.rule.conditions[0].threshold == 150.0
+    assert found.rule.conditions == (CrossingUp(150.0),)
     [event] = await outbox(database)
     assert isinstance(event, AccountUpdated)
     assert (event.event, event.user_id) == ("alert_rescaled", user)

@@ -25,7 +25,8 @@ from services.shared.errors import FieldError, InvalidInput
 from services.shared.events import parse_time, rfc3339
 from services.users.core.asked import Asked, AskedCondition, wrong_condition
 from services.users.core.conditions import KINDS, Condition
-from services.users.core.rules import Trigger, later
+from services.users.core.instants import later
+from services.users.core.rules import Trigger
 from services.users.core.templates import wrong_template
 
 SOCKET: Final = "websocket"

@@ -3,25 +3,27 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from services.users.core.conditions import Condition
 from services.users.core.rules import Rule, RuleState
 
 
-@dataclass(slots=True, eq=False)
-class Watch:
-    """A rule in memory with its state. status: what the engine has made of it."""
+class Watch(msgspec.Struct, eq=False, array_like=True):
+    """A rule in memory with its state. status: what the engine has made of it. waiting: a timer will look at it."""
 
     rule: Rule
-    state: RuleState = field(default_factory=RuleState)
+    state: RuleState = msgspec.field(default_factory=RuleState)
     status: Literal["active", "fired", "expired"] = "active"
     waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """A rule fired at the tick (epoch, seq).
+    """A rule fired at the record (epoch, seq); at a silence, that is the last one before it.
 
-    condition: the one that a notification names; before: the price of the tick before, None for the first one.
+    condition: the one that a notification names, threshold: the number that it shows; before: the price of the tick
+    before, None for the first one; text: a prediction, where the rule waits for one.
     """
 
     rule: Rule
@@ -31,6 +33,8 @@ class Firing:
     epoch: str
     seq: int
     time: str
+    threshold: float | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,114 +1,149 @@
-"""A rule, and how it decides at one tick: conditions, latch, cooldown.
+"""A rule, and how it decides at one moment: conditions, latch, pauses.
 
-An armed rule fires when all its conditions hold. Firing latches it: it is armed again once its price has gone back past
-the line (of the event where it has one, else of any level), by `hysteresis_pct` where that is given. While it cools
-down nothing fires, but an armed level that still holds afterwards does.
+An armed rule fires when all its conditions hold. Firing latches it: it is armed again once things have gone back past
+the line (of the event where it has one, else of any of its states), by `hysteresis_pct` where that is given. Nothing
+fires while it pauses (cooldown, once_per_minute, once_per_bar, snooze), but an armed state that still holds afterwards
+does.
 
-| state   | conditions | cooling | price is back | then              |
-|---------|------------|---------|---------------|-------------------|
-| armed   | hold       | no      |               | fires -> latched  |
-| armed   | hold       | yes     |               | waits, stays armed|
-| armed   | don't hold |         |               | stays armed       |
-| latched |            |         | no            | stays latched     |
-| latched |            |         | yes           | as armed          |
+| state   | conditions | pausing | things are back | then              |
+|---------|------------|---------|-----------------|-------------------|
+| armed   | hold       | no      |                 | fires -> latched  |
+| armed   | hold       | yes     |                 | waits, stays armed|
+| armed   | don't hold |         |                 | stays armed       |
+| latched |            |         | no              | stays latched     |
+| latched |            |         | yes             | as armed          |
 """
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
 from enum import Enum
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 
-from services.shared.events import parse_time, rfc3339
-from services.users.core.conditions import Condition, Way
+from services.users.core.condition import Key, Source
+from services.users.core.conditions import AnyCondition, Condition, Way
+from services.users.core.extremes import Extreme
+from services.users.core.hours import end_of_bar
+from services.users.core.instants import later
+from services.users.core.moment import Moment
+from services.users.core.volume import VolumeAbove
 
-Trigger = Literal["once", "every_time"]
-_LAST_TIME: Final = "9999-12-31T23:59:59.999999Z"
+Trigger = Literal["once", "every_time", "once_per_minute", "once_per_bar"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What somebody wants to hear of. expires_at: RFC 3339, on tick time. (id, version) names these very conditions."""
+class Rule(msgspec.Struct, frozen=True, array_like=True):
+    """What somebody wants to hear of. (id, version) names these very conditions.
+
+    expires_at, snoozed_until: RFC 3339, on tick time. market_hours_only: prices outside sessions are not seen at all.
+    """
 
     id: str
     version: int
     user_id: str
     symbol: str
-    conditions: tuple[Condition, ...]
+    conditions: tuple[AnyCondition, ...]
     trigger: Trigger = "once"
     cooldown_s: int = 0
     hysteresis_pct: float = 0.0
     expires_at: str | None = None
     message: str | None = None
+    market_hours_only: bool = False
+    snoozed_until: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """The topic that it waits on."""
+        return self.conditions[0].source
 
     @property
     def event(self) -> Condition | None:
         """The one condition that is an event, where there is one."""
-        return next((each for each in self.conditions if each.event), None)
+        for each in self.conditions:
+            if each.event:
+                return each
+        return None
 
     @property
     def headline(self) -> Condition:
         """The condition that a notification names: the event, else the first."""
         return self.event or self.conditions[0]
 
-    def lines(self) -> set[float]:
-        """Every price at which the rule can change its mind."""
-        return set().union(*(each.lines(self.hysteresis_pct) for each in self.conditions))
+    def lines(self) -> set[tuple[Key, float]]:
+        """Every line of a gauge at which the rule can change its mind."""
+        return {line for each in self.conditions for line in each.lines(self.hysteresis_pct)}
 
     def after_split(self, ratio: float) -> Self:
         """The same rule at prices after a split (`ratio` new shares for an old one)."""
-        return replace(self, conditions=tuple(each.after_split(ratio) for each in self.conditions))
+        return msgspec.structs.replace(self, conditions=tuple(each.after_split(ratio) for each in self.conditions))
 
 
 class RuleState(msgspec.Struct, omit_defaults=True):
-    """What a rule remembers between ticks. way: 0 = armed, else latched since the price went up (1) or down (-1).
+    """What a rule remembers between records. way: 0 = armed, else latched since things went up (1) or down (-1).
 
-    cooling_until: RFC 3339 of tick time, empty where nothing cools.
+    cooling_until: RFC 3339 of tick time, empty where nothing cools. since: time of the last price before the rule
+    counted, empty where there was none.
     """
 
     way: Way = 0
     cooling_until: str = ""
+    since: str = ""
 
 
 class Outcome(Enum):
-    """What a rule made of one tick. WAITS: all holds, but it cools down."""
+    """What a rule made of one moment. WAITS: all holds, but it pauses."""
 
     QUIET = 0
     FIRES = 1
     WAITS = 2
 
 
-def decide(rule: Rule, state: RuleState, before: float | None, price: float, time: str) -> Outcome:
-    """One tick for one rule; changes `state`. before: the price of the symbol's tick before; time: RFC 3339."""
-    if state.way and is_back(rule, state.way, price):
+def decide(rule: Rule, state: RuleState, now: Moment) -> Outcome:
+    """One moment for one rule; changes `state`."""
+    now.since = state.since
+    if state.way and is_back(rule, state.way, now):
         state.way = 0
-    if state.way or not all(each.holds(before, price) for each in rule.conditions):
+    if state.way or not all(each.holds(now) for each in rule.conditions):
         return Outcome.QUIET
-    if time < state.cooling_until:
+    if now.time < pauses_until(rule, state):
         return Outcome.QUIET if rule.event else Outcome.WAITS
-    state.way = rule.headline.way(before)
-    state.cooling_until = later(time, rule.cooldown_s) if rule.cooldown_s else ""
+    state.way = rule.headline.way(now)
+    state.cooling_until = _cools_until(rule, now)
     return Outcome.FIRES
 
 
-def is_back(rule: Rule, way: Way, price: float) -> bool:
-    """Does `price` end the latch of a rule that fired going `way`?"""
+def pauses_until(rule: Rule, state: RuleState) -> str:
+    """Before that instant nothing fires; empty where nothing holds it back."""
+    return max(state.cooling_until, rule.snoozed_until or "")
+
+
+def is_back(rule: Rule, way: Way, now: Moment) -> bool:
+    """Does this moment end the latch of a rule that fired going `way`?"""
     if (event := rule.event) is not None:
-        return event.is_back(way, rule.hysteresis_pct, price)
-    return any(each.is_back(each.ways[0], rule.hysteresis_pct, price) for each in rule.conditions)
+        return event.is_back(way, rule.hysteresis_pct, now)
+    return any(each.is_back(each.up, rule.hysteresis_pct, now) for each in rule.conditions)
 
 
-def may_act(rule: Rule, state: RuleState, price: float) -> bool:
-    """Would another tick at this same `price` change anything? True for a level that is already there."""
+def may_act(rule: Rule, state: RuleState, now: Moment) -> bool:
+    """Would another record that changes nothing change anything? True for a state that holds already."""
+    now.since = state.since
     if state.way:
-        return is_back(rule, state.way, price)
-    return rule.event is None and all(each.holds(None, price) for each in rule.conditions)
+        return is_back(rule, state.way, now)
+    return rule.event is None and all(each.holds(now) for each in rule.conditions)
 
 
-def later(time: str, seconds: int) -> str:
-    """`time` (RFC 3339) plus `seconds`, at most the last instant of the year 9999."""
-    try:
-        return rfc3339(parse_time(time) + timedelta(seconds=seconds))
-    except OverflowError:
-        return _LAST_TIME
+def looks_back(rule: Rule) -> bool:
+    """Does it compare with completed bars?"""
+    return any(isinstance(each, Extreme | VolumeAbove) for each in rule.conditions)
+
+
+def unsettled(rule: Rule, state: RuleState, now: Moment) -> bool:
+    """Has it to be looked at again at the next record, whatever the gauges say?"""
+    return any(each.unsettled(state.way, rule.hysteresis_pct, now) for each in rule.conditions)
+
+
+def _cools_until(rule: Rule, now: Moment) -> str:
+    until = later(now.time, rule.cooldown_s) if rule.cooldown_s else ""
+    if rule.trigger == "once_per_minute":
+        return max(until, end_of_bar(now.time, "1m"))
+    if rule.trigger == "once_per_bar":
+        return max(until, end_of_bar(now.time, now.bar))
+    return until

@@ -1,136 +1,158 @@
-"""All rules of one symbol, and what a record does to them.
-
-A rule can change its mind only where the price passes one of its lines, so a tick looks at the lines between the price
-before and this one, and at the few rules that are due for another reason: new ones that hold already (`_fresh`), those
-that expire or have cooled down (`_timers`). Looking at a rule more often than needed changes nothing.
-"""
+"""All rules of one symbol, and what a record does to them."""
 
 from collections.abc import Iterable
-from heapq import heappop, heappush
 from math import prod
 
 import msgspec
 
-from services.shared.events import Correction, Record, Split, Tick
-from services.users.core.conditions import Way, rounded
-from services.users.core.journal import Firing, Journal, Rescaled, Watch
-from services.users.core.rules import Outcome, decide, may_act
-from services.users.core.thresholds import Thresholds
+from services.shared.events import Bar, Correction, Record, Signal, Split, Tick
+from services.users.core.bars import Bars, Past
+from services.users.core.condition import rounded
+from services.users.core.hours import Hours
+from services.users.core.instants import just_after
+from services.users.core.journal import Journal, Rescaled, Watch
+from services.users.core.lane import Lane, Side
+from services.users.core.moment import Timeframe
 
 
-class Side(msgspec.Struct, omit_defaults=True):
-    """What a symbol remembers between ticks; survives restarts as JSON.
+class SymbolSide(Side, omit_defaults=True):
+    """What a symbol remembers: the side that all prices make. Survives restarts as JSON.
 
-    price: of the tick before, None where none counts (the first one ever, or of a new epoch). low, high: the prices
-    that rules have been looked at for. before, seq, rearmed: what the last tick found and did, for a
-    correction to undo. splits: (time, ratio) of those that thresholds have followed.
+    regular: the side that prices of market hours make, where rules see no others; session: the last such price and
+    its time, for when there will be some. splits: (time, ratio) of those that thresholds have followed.
     """
 
-    price: float | None = None
-    low: float | None = None
-    high: float | None = None
-    time: str = ""
-    before: float | None = None
-    seq: int = 0
-    rearmed: list[tuple[str, Way]] = []
-    splits: list[tuple[str, float]] = []
+    regular: Side | None = None
+    session: tuple[float, str] | None = None
+    splits: list[tuple[str, float]] = msgspec.field(default_factory=list)
 
 
-_decode_side = msgspec.json.Decoder(Side).decode
+decode_side = msgspec.json.Decoder(SymbolSide).decode
 _encode = msgspec.json.Encoder().encode
 
 
 class SymbolAlerts:
     """Rules of one symbol. Feed it every record of the symbol in order; what happens stands in the journal."""
 
-    __slots__ = ("_fresh", "_journal", "_lines", "_next_slot", "_side", "_slots", "_symbol", "_timers", "_watches")
+    __slots__ = ("_all", "_bar", "_bars", "_days", "_hours", "_journal", "_regular", "_side", "_symbol")
 
-    def __init__(self, symbol: str, journal: Journal, stored: bytes = b"") -> None:
-        """stored: what `state` returned. Raises msgspec.DecodeError for anything else."""
-        self._symbol = symbol
-        self._journal = journal
-        self._side = _decode_side(stored) if stored else Side()
-        self._lines = Thresholds()
-        self._watches: dict[int, Watch] = {}
-        self._slots: dict[str, int] = {}
-        self._next_slot = 0
-        self._fresh: set[int] = set()
-        self._timers: list[tuple[str, int]] = []
+    def __init__(self, symbol: str, journal: Journal, hours: Hours, bar: Timeframe, stored: bytes = b"") -> None:
+        """hours: shared, for it remembers. stored: what `state` returned, else msgspec.DecodeError is raised."""
+        self._symbol, self._journal, self._hours, self._bar = symbol, journal, hours, bar
+        self._side = decode_side(stored) if stored else SymbolSide()
+        self._days = Bars()
+        self._bars = self._days if bar == "1d" else Bars()
+        self._all = self._lane(self._side)
+        self._regular = None if self._side.regular is None else self._lane(self._side.regular)
 
     def __len__(self) -> int:
-        return len(self._watches)
+        return sum(len(lane) for lane in self._lanes())
 
     @property
     def price(self) -> float | None:
         """The price that the next one is compared with."""
         return self._side.price
 
+    @property
+    def time(self) -> str:
+        """Of the last record that counted."""
+        return max(self._side.time, self._side.bar)
+
+    @property
+    def known_before(self) -> str:
+        """Bars that were final before that instant are known; empty before any record."""
+        side = self._side
+        return side.time if side.time > side.bar else side.bar and just_after(side.bar)
+
+    @property
+    def days(self) -> int:
+        """How many completed days its rules look back."""
+        return self._days.most
+
+    @property
+    def volumes(self) -> int:
+        """How many final bars (of the signal bar) its rules look back, where those are not days."""
+        return 0 if self._bars is self._days else self._bars.most
+
     def state(self) -> bytes:
         return _encode(self._side)
 
     # -- rules come and go -----------------------------------------------------------------------------------------
 
-    def add(self, watches: Iterable[Watch]) -> None:
-        """From the next record on these count. A rule that is there already (by id) is replaced."""
-        added = [(self._enter(watch), watch.rule.lines()) for watch in watches]
-        if len(added) > len(self._watches) // 2:
-            self._lines.replace((slot, watch.rule.lines()) for slot, watch in self._watches.items())
-        else:
-            for slot, lines in added:
-                self._lines.add(slot, lines)
+    def add(self, watches: Iterable[Watch], *, known: bool) -> None:
+        """From the next record on these count. known: some may be there already (by id) and are replaced."""
+        regular: list[Watch] = []
+        others: list[Watch] = []
+        for watch in watches:
+            (regular if watch.rule.market_hours_only else others).append(watch)
+            if known and (moved := self._other_lane(watch.rule.market_hours_only)) is not None:
+                moved.remove(watch.rule.id)
+        if others:
+            self._all.add(others, known=known)
+        if regular:
+            self._regular_lane().add(regular, known=known)
 
     def remove(self, rule_id: str) -> None:
         """From the next record on it does not count. Unknown ids are ignored."""
-        slot = self._slots.get(rule_id)
-        if slot is not None:
-            self._leave([slot])
+        for lane in self._lanes():
+            if lane.remove(rule_id) is not None:
+                return
 
-    def _enter(self, watch: Watch) -> int:
-        self.remove(watch.rule.id)
-        slot, self._next_slot = self._next_slot, self._next_slot + 1
-        self._watches[slot] = watch
-        self._slots[watch.rule.id] = slot
-        seen = self._side.high
-        if seen is None or may_act(watch.rule, watch.state, seen):
-            self._fresh.add(slot)
-        if watch.rule.expires_at is not None:
-            heappush(self._timers, (watch.rule.expires_at, slot))
-        return slot
-
-    def _leave(self, slots: list[int]) -> None:
-        gone = [(slot, self._watches.pop(slot)) for slot in slots]
-        for slot, watch in gone:
-            del self._slots[watch.rule.id]
-            self._fresh.discard(slot)
-        self._lines.remove([(slot, watch.rule.lines()) for slot, watch in gone])
+    def give(self, days: Iterable[Past], bars: Iterable[Past]) -> None:
+        """The completed days, and the final bars that volumes are compared in, as they are known to stock_data."""
+        self._days.replace(days)
+        if self._bars is not self._days:
+            self._bars.replace(bars)
+        for lane in self._lanes():
+            lane.settle()
 
     # -- records ---------------------------------------------------------------------------------------------------
 
-    def begin_epoch(self, first: Record) -> None:
+    def begin_epoch(self, first: Record | Signal) -> None:
         """Positions start again at `first`: the next price sets the side, nothing is crossed by it.
 
         Where the clock went back (a replay began again), pauses that began later than now mean nothing, and splits
         that are yet to come are taken back.
         """
-        side = self._side
-        side.price = side.before = None
-        side.seq = 0
-        side.rearmed = []
-        if first.time < side.time:
-            self._end_pauses()
+        back = first.time < self._side.time
+        for lane in self._lanes():
+            lane.begin_epoch(back=back)
+        self._side.session = None
+        if back:
             self._take_back_splits(first)
         self._journal.moved.add(self._symbol)
 
     def tick(self, tick: Tick) -> None:
-        side, price = self._side, tick.price
-        due = self._due(tick)
-        if side.rearmed:
-            side.rearmed = []
-        if due:
-            self._look(due, tick)
-        side.before, side.seq = side.price, tick.seq
-        side.price = side.low = side.high = price
-        side.time = tick.time
+        if self._all.listens or (self._regular is not None and self._regular.listens):
+            self.silent(tick.time)
+        self._all.tick(tick)
+        if self._hours.counts(tick.time):
+            if self._regular is not None:
+                self._regular.tick(tick)
+            else:
+                self._side.session = tick.price, tick.time
+        self._journal.moved.add(self._symbol)
+
+    def bar(self, bar: Bar) -> None:
+        """Only final ones say anything."""
+        if not bar.final:
+            return
+        past = Past(bar.time, bar.high, bar.low, bar.volume)
+        if bar.timeframe == "1d":
+            self._days.add(past)
+        elif bar.timeframe == self._bar:
+            self._bars.add(past)
+        else:
+            return
+        self._all.bar(bar)
+        if self._regular is not None and (bar.timeframe == "1d" or self._hours.counts(bar.time)):
+            self._regular.bar(bar)
+        self._journal.moved.add(self._symbol)
+
+    def signal(self, signal: Signal) -> None:
+        self._all.signal(signal)
+        if self._regular is not None and self._hours.counts(signal.time):
+            self._regular.signal(signal)
         self._journal.moved.add(self._symbol)
 
     def split(self, split: Split) -> None:
@@ -145,106 +167,60 @@ class SymbolAlerts:
         What it fired stays fired and latched, so the right price can't fire it once more. Corrections of older trades
         change nothing: later prices have spoken since.
         """
-        side = self._side
-        if not side.seq or correction.of_seq != side.seq:
-            return
-        for rule_id, way in side.rearmed:
-            slot = self._slots.get(rule_id)
-            if slot is not None:
-                watch = self._watches[slot]
-                watch.state.way = way
-                self._journal.changed[rule_id] = watch
-                self._fresh.add(slot)
-        if side.before is not None and side.price is not None:
-            side.low, side.high = min(side.price, side.before), max(side.price, side.before)
-        side.price = side.before
-        side.seq = 0
-        side.rearmed = []
+        for lane in self._lanes():
+            if lane.side.seq == correction.of_seq:
+                lane.take_back()
         self._journal.moved.add(self._symbol)
 
-    def _rescale(self, ratio: float, cause: Record) -> None:
+    def silent(self, clock: str) -> None:
+        """It is `clock` by the feed and no tick has come."""
+        for lane in self._lanes():
+            lane.silent(clock)
+
+    def next_silence(self) -> str | None:
+        """When `silent` has something to do, at the earliest."""
+        return min((due for lane in self._lanes() if (due := lane.next_silence()) is not None), default=None)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _lanes(self) -> tuple[Lane, ...]:
+        return (self._all,) if self._regular is None else (self._all, self._regular)
+
+    def _lane(self, side: Side) -> Lane:
+        return Lane(self._symbol, self._journal, side, self._bar, self._days, self._bars)
+
+    def _regular_lane(self) -> Lane:
+        """The lane of market hours; it begins at the last price of them."""
+        if self._regular is None:
+            whole = self._side
+            side = whole.regular = Side(bar=whole.bar)
+            if whole.session is not None:
+                side.price, side.time = whole.session
+                side.low = side.high = side.price
+                side.epoch, side.last = whole.epoch, whole.last
+            self._regular = self._lane(side)
+            self._journal.moved.add(self._symbol)
+        return self._regular
+
+    def _other_lane(self, market_hours_only: bool) -> Lane | None:
+        return self._all if market_hours_only else self._regular
+
+    def _rescale(self, ratio: float, cause: Record | Signal) -> None:
         side = self._side
-        for name in ("price", "low", "high", "before"):
-            if (price := getattr(side, name)) is not None:
-                setattr(side, name, rounded(price / ratio))
-        for watch in self._watches.values():
-            watch.rule = watch.rule.after_split(ratio)
-            self._journal.changed[watch.rule.id] = watch
-        self._lines.replace((slot, watch.rule.lines()) for slot, watch in self._watches.items())
-        users = sorted({watch.rule.user_id for watch in self._watches.values()})
-        self._journal.rescaled += [Rescaled(user, self._symbol, cause.epoch, cause.seq, cause.time) for user in users]
+        if side.session is not None:
+            side.session = rounded(side.session[0] / ratio), side.session[1]
+        self._days.rescale(ratio)
+        if self._bars is not self._days:
+            self._bars.rescale(ratio)
+        users = set[str]().union(*(lane.rescale(ratio) for lane in self._lanes()))
+        self._journal.rescaled += [
+            Rescaled(user, self._symbol, cause.epoch, cause.seq, cause.time) for user in sorted(users)
+        ]
         self._journal.moved.add(self._symbol)
 
-    def _end_pauses(self) -> None:
-        for slot, watch in self._watches.items():
-            if watch.state.cooling_until:
-                watch.state.cooling_until = ""
-                self._journal.changed[watch.rule.id] = watch
-                self._fresh.add(slot)
-
-    def _take_back_splits(self, first: Record) -> None:
+    def _take_back_splits(self, first: Record | Signal) -> None:
         side = self._side
         to_come = [ratio for time, ratio in side.splits if time >= first.time]
         side.splits = [(time, ratio) for time, ratio in side.splits if time < first.time]
         if to_come:
             self._rescale(1 / prod(to_come), first)
-
-    def _due(self, tick: Tick) -> set[int]:
-        """The rules that this tick may concern."""
-        side, price = self._side, tick.price
-        due: set[int] = set()
-        if self._fresh:
-            due, self._fresh = self._fresh, set()
-        if self._timers and self._timers[0][0] <= tick.time:
-            due |= self._expire(tick.time)
-        low, high = side.low, side.high
-        if low is not None and high is not None and not low == price == high:
-            due.update(self._lines.between(min(low, price), max(high, price)))
-        return due
-
-    def _expire(self, time: str) -> set[int]:
-        """Takes out rules whose time is over; returns the ones that may have cooled down."""
-        over: list[int] = []
-        due: set[int] = set()
-        while self._timers and self._timers[0][0] <= time:
-            _, slot = heappop(self._timers)
-            watch = self._watches.get(slot)
-            if watch is None or slot in over:
-                continue
-            if watch.rule.expires_at is not None and watch.rule.expires_at <= time:
-                watch.status = "expired"
-                self._journal.changed[watch.rule.id] = watch
-                over.append(slot)
-            else:
-                watch.waiting = False
-                due.add(slot)
-        if over:
-            self._leave(over)
-        return due.difference(over)
-
-    def _look(self, due: set[int], tick: Tick) -> None:
-        side, price, time = self._side, tick.price, tick.time
-        firings: list[Firing] = []
-        over: list[int] = []
-        for slot in due:
-            watch = self._watches.get(slot)
-            if watch is None:
-                continue  # expired at this very tick
-            rule, state, way = watch.rule, watch.state, watch.state.way
-            outcome = decide(rule, state, side.price, price, time)
-            if state.way != way:
-                self._journal.changed[rule.id] = watch
-                if way:
-                    side.rearmed.append((rule.id, way))
-            if outcome is Outcome.FIRES:
-                self._journal.changed[rule.id] = watch
-                firings.append(Firing(rule, rule.headline, price, side.price, tick.epoch, tick.seq, time))
-                if rule.trigger == "once":
-                    watch.status = "fired"
-                    over.append(slot)
-            elif outcome is Outcome.WAITS and not watch.waiting:
-                watch.waiting = True
-                heappush(self._timers, (state.cooling_until, slot))
-        if over:
-            self._leave(over)
-        self._journal.firings += sorted(firings, key=lambda firing: firing.rule.id)

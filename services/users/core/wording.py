@@ -32,8 +32,9 @@ def message(firing: Firing) -> str:
     """The rule's own text, else a sentence such as `AAPL crossed up through 150.00: now 151.75`."""
     if firing.rule.message is not None:
         return firing.rule.message
-    phrase, threshold = _PHRASES[firing.condition.type], money(firing.condition.threshold)
-    return f"{firing.rule.symbol} {phrase} {threshold}: now {money(firing.price)}"
+    phrase = _PHRASES[firing.condition.type]
+    threshold = "" if firing.threshold is None else f" {money(firing.threshold)}"
+    return f"{firing.rule.symbol} {phrase}{threshold}: now {money(firing.price)}"
 
 
 def triggered(firing: Firing) -> AlertTriggered:
@@ -44,7 +45,7 @@ def triggered(firing: Firing) -> AlertTriggered:
         alert_id=rule.id,
         symbol=rule.symbol,
         condition=firing.condition.type,
-        threshold=firing.condition.threshold,
+        threshold=firing.threshold,
         price=firing.price,
         message=message(firing),
         timestamp=seconds(firing.time),

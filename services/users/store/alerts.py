@@ -1,6 +1,5 @@
 """Alert rules as their users see them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -10,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import upsert
 from services.users.core.asked import Asked, AskedCondition
-from services.users.core.conditions import KINDS, Condition
+from services.users.core.conditions import decode_conditions, encode_conditions
 from services.users.core.drafts import Draft, Outcome, Status
 from services.users.core.rules import Rule, RuleState, Trigger
 from services.users.tables import AlertRow, WatchedSymbolRow, table_of
@@ -127,7 +126,8 @@ def _columns(draft: Draft, symbol: str) -> dict[str, Any]:
     """What its user decides about a rule, as it is stored."""
     return {
         "symbol": symbol,
-        "conditions": stored_conditions(draft.conditions),
+        "conditions": encode_conditions(draft.conditions),
+        "source": draft.conditions[0].source,
         "trigger": draft.trigger,
         "cooldown_s": draft.cooldown_s,
         "hysteresis_pct": draft.hysteresis_pct,
@@ -177,19 +177,12 @@ def rule_of(row: Any) -> Rule:
         version=row.version,
         user_id=row.user_id,
         symbol=row.symbol,
-        conditions=_conditions(row.conditions),
+        conditions=decode_conditions(row.conditions),
         trigger=cast(Trigger, row.trigger),
         cooldown_s=row.cooldown_s,
         hysteresis_pct=row.hysteresis_pct,
         expires_at=row.expires_at,
         message=row.message,
+        market_hours_only=row.market_hours_only,
+        snoozed_until=row.snoozed_until,
     )
-
-
-def _conditions(stored: bytes) -> tuple[Condition, ...]:
-    return tuple(KINDS[each.type](each.threshold or 0.0) for each in _decode_conditions(stored))
-
-
-def stored_conditions(conditions: Iterable[Condition]) -> bytes:
-    """Conditions as their column holds them."""
-    return _encode([AskedCondition(each.type, each.threshold) for each in conditions])

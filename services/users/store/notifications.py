@@ -47,7 +47,7 @@ async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, Ale
             "seq": firing.seq,
             "time": firing.time,
             "condition": firing.condition.type,
-            "threshold": firing.condition.threshold,
+            "threshold": firing.threshold,
             "price": firing.price,
             "previous_price": firing.before,
         }

@@ -4,7 +4,7 @@ A rule is **taken** when the owner knows of its newest version, or of its deleti
 place in a sequence: transactions may become visible in another order than they were numbered in, and nothing is missed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,16 +13,20 @@ from sqlalchemy import ColumnElement, bindparam, delete, literal_column, select,
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.positions import Position
+from services.users.core.condition import Source
+from services.users.core.conditions import decode_conditions, encode_conditions
 from services.users.core.journal import Watch
-from services.users.core.rules import RuleState
+from services.users.core.rules import Rule, RuleState
+from services.users.core.symbol_alerts import decode_side
 from services.users.store import MOST_PARAMETERS
-from services.users.store.alerts import rule_of, stored_conditions
-from services.users.tables import AlertRow, WatchedSymbolRow, table_of
+from services.users.tables import CHECKPOINTS, AlertRow, WatchedSymbolRow, table_of
 
 _alerts: Final = table_of(AlertRow)
 _decode_state = msgspec.json.Decoder(RuleState).decode
 _encode = msgspec.json.Encoder().encode
 _NEWS: Final[ColumnElement[bool]] = literal_column("NOT taken")  # word for word as in the partial index
+_PIECE: Final = 500
+"""Rows taken in between two breaths of the event loop: a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +43,37 @@ async def watched_symbols(session: AsyncSession) -> list[str]:
     return list(await session.scalars(select(WatchedSymbolRow.symbol)))
 
 
-async def symbols_with_news(session: AsyncSession) -> list[str]:
-    """The symbols with rules that nobody has taken in."""
-    return list(await session.scalars(select(AlertRow.symbol).where(_NEWS).distinct()))
+async def symbols_with_news(session: AsyncSession, source: Source = "prices") -> list[str]:
+    """The symbols with rules on that source that nobody has taken in."""
+    return list(await session.scalars(select(_alerts.c.symbol).where(_NEWS, _alerts.c.source == source).distinct()))
 
 
-async def news(session: AsyncSession, symbols: Sequence[str], limit: int) -> list[News]:
+async def news(session: AsyncSession, symbols: Sequence[str], limit: int, source: Source = "prices") -> list[News]:
     """Rules of these symbols that nobody has taken in, oldest first."""
-    rows = await session.execute(
-        _loading().where(_NEWS, _alerts.c.symbol.in_(symbols)).order_by(_alerts.c.number).limit(limit)
-    )
+    mine = _alerts.c.symbol.in_(symbols) & (_alerts.c.source == source)
+    rows = await session.execute(_loading().where(_NEWS, mine).order_by(_alerts.c.number).limit(limit))
     return [_news(row) for row in rows]
 
 
-async def rules_of(session: AsyncSession, symbols: Sequence[str]) -> tuple[list[Watch], list[News]]:
-    """Everything to be watched for these symbols: what was taken in and is active, and the news."""
-    active: list[Watch] = []
-    fresh: list[News] = []
+async def rules_of(
+    session: AsyncSession, symbols: Sequence[str], source: Source = "prices"
+) -> AsyncIterator[tuple[list[Watch], list[News]]]:
+    """Everything to be watched for these symbols, piece by piece: what was taken in and is active, and the news.
+
+    The database keeps the rest meanwhile: a million rules are never in memory as rows.
+    """
     for first in range(0, len(symbols), MOST_PARAMETERS):
         some = symbols[first : first + MOST_PARAMETERS]
         wanted = _alerts.c.symbol.in_(some) & ((_alerts.c.status == "active") | _NEWS)
-        for row in await session.execute(_loading().where(wanted)):
-            if row.taken:
-                active.append(_watch(row))
-            else:
-                fresh.append(_news(row))
-    return active, fresh
+        rows = await session.stream(
+            _loading().where(wanted, _alerts.c.source == source).order_by(_alerts.c.symbol, _alerts.c.number),
+            execution_options={"yield_per": _PIECE},
+        )
+        async for piece in rows.partitions():
+            yield (
+                [_watch(row) for row in piece if row[_TAKEN]],
+                [_news(row) for row in piece if not row[_TAKEN]],
+            )
 
 
 async def take(session: AsyncSession, rules: Mapping[tuple[str, int], Position]) -> None:
@@ -104,7 +113,7 @@ async def save(session: AsyncSession, watches: Iterable[Watch]) -> None:
             "b_version": watch.rule.version,
             "b_status": watch.status,
             "b_state": _encode(watch.state),
-            "b_conditions": stored_conditions(watch.rule.conditions),
+            "b_conditions": encode_conditions(watch.rule.conditions),
         }
         for watch in watches
     ]
@@ -129,6 +138,16 @@ async def still_there(session: AsyncSession, rules: Iterable[tuple[str, int]]) -
     return found
 
 
+async def last_prices(session: AsyncSession, reader: str, symbols: Iterable[str]) -> dict[str, float]:
+    """The last price that the rules on prices have seen and stored, by symbol."""
+    states = CHECKPOINTS.symbols
+    rows = await session.execute(
+        select(states.c.symbol, states.c.state).where(states.c.reader == reader, states.c.symbol.in_(sorted(symbols)))
+    )
+    sides = ((symbol, decode_side(state)) for symbol, state in rows if state)
+    return {symbol: side.price for symbol, side in sides if side.price is not None}
+
+
 def _loading() -> Any:
     columns = _alerts.c
     return select(
@@ -136,21 +155,45 @@ def _loading() -> Any:
         columns.version,
         columns.user_id,
         columns.symbol,
-        columns.status,
         columns.conditions,
         columns.trigger,
         columns.cooldown_s,
         columns.hysteresis_pct,
         columns.expires_at,
         columns.message,
-        columns.taken,
-        columns.deleted,
+        columns.market_hours_only,
+        columns.snoozed_until,
         columns.state,
+        columns.status,
+        columns.deleted,
+        columns.taken,
     )
 
 
+_TAKEN: Final = 15
+
+
 def _watch(row: Any) -> Watch:
-    return Watch(rule_of(row), _decode_state(row.state))
+    # by position: at a start this is done for every rule there is
+    rule_id, version, user_id, symbol, conditions, trigger, cooldown_s, hysteresis_pct, expires_at, *rest = row
+    message, market_hours_only, snoozed_until, state, *_ = rest
+    return Watch(
+        Rule(
+            rule_id,
+            version,
+            user_id,
+            symbol,
+            decode_conditions(conditions),
+            trigger,
+            cooldown_s,
+            hysteresis_pct,
+            expires_at,
+            message,
+            market_hours_only,
+            snoozed_until,
+        ),
+        _decode_state(state),
+    )
 
 
 def _news(row: Any) -> News:

@@ -3,7 +3,11 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from services.users.core.bars import Bars
+from services.users.core.moment import Moment
 from services.users.core.rules import Rule
+
+NOWHERE = Moment("1d", Bars(), Bars(), {})
 
 
 @dataclass
@@ -31,7 +35,7 @@ class Specification:
     splits: list[tuple[int, Fraction]] = field(default_factory=list)
 
     def add(self, rule: Rule) -> None:
-        self.rules[rule.id] = Told(rule, [Fraction(each.threshold) for each in rule.conditions])
+        self.rules[rule.id] = Told(rule, [Fraction(each.shown(NOWHERE) or 0) for each in rule.conditions])
 
     def remove(self, rule_id: str) -> None:
         self.rules.pop(rule_id, None)

@@ -2,6 +2,7 @@
 
 from services.shared.events import Bar, Record
 from services.users.core.alerts import Alerts
+from services.users.core.crossings import Crossing
 from services.users.core.journal import Watch
 from services.users.core.rules import Rule, RuleState
 from tests.unit.users.ticks import at, correction, feed, fired_at, rule, split, tick
@@ -109,7 +110,7 @@ def test_a_split_moves_thresholds_and_the_price_before() -> None:
     assert feed(alerts, [split(1, 4.0)], first_of_epoch=False) == []
     assert go_on(alerts, 150.0, start=2) == []
     assert go_on(alerts, 151.0, 151.25, 99.0, start=3) == [4, 5]
-    named = {firing.rule.id: firing.condition.threshold for firing in alerts.journal.firings}
+    named = {firing.rule.id: firing.threshold for firing in alerts.journal.firings}
     assert named == {"above": 151.0, "down": 100.0}
 
 
@@ -117,9 +118,9 @@ def test_a_split_is_told_once_to_each_user() -> None:
     alerts = watching(rule(("crossing", 400.0), id="a"), rule(("crossing", 500.0), id="b"), before=600.0)
     feed(alerts, [split(1, 7.0)], first_of_epoch=False)
     assert [(each.user_id, each.symbol, each.seq) for each in alerts.journal.rescaled] == [("ada", "AAPL", 1)]
-    assert {each.rule.conditions[0].threshold for each in alerts.journal.changed.values()} == {
-        57.1428571429,
-        71.4285714286,
+    assert {each.rule.conditions for each in alerts.journal.changed.values()} == {
+        (Crossing(57.1428571429),),
+        (Crossing(71.4285714286),),
     }
 
 

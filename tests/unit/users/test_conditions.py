@@ -3,7 +3,7 @@
 import pytest
 
 from services.users.core.conditions import KINDS
-from tests.unit.users.ticks import fired_at, rule
+from tests.unit.users.ticks import fired_at, moment, rule
 
 LINE = 150.0
 
@@ -44,7 +44,7 @@ LINE = 150.0
     ],
 )
 def test_truth_table(kind: str, before: float | None, price: float, holds: bool) -> None:
-    assert KINDS[kind](LINE).holds(before, price) is holds
+    assert KINDS[kind](LINE).holds(moment(before, price)) is holds
 
 
 @pytest.mark.parametrize(

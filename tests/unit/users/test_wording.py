@@ -13,7 +13,7 @@ from tests.unit.users.ticks import at
 def firing(kind: str = "crossing_up", *, version: int = 1, seq: int = 7, message: str | None = None) -> Firing:
     condition = KINDS[kind](150.0)
     rule = Rule("rule-1", version, "user-1", "AAPL", (condition,), message=message)
-    return Firing(rule, condition, 151.75, 149.0, "epoch-1", seq, at(0))
+    return Firing(rule, condition, 151.75, 149.0, "epoch-1", seq, at(0), 150.0)
 
 
 @pytest.mark.parametrize(

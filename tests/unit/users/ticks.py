@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 from services.shared.events import Correction, Record, Split, Tick, rfc3339, seconds
 from services.users.core.alerts import Alerts
+from services.users.core.bars import Bars
 from services.users.core.conditions import KINDS
 from services.users.core.journal import Watch
+from services.users.core.moment import Moment
 from services.users.core.rules import Rule
 
 START = datetime(2024, 9, 20, 13, 30, tzinfo=UTC)
@@ -39,6 +41,13 @@ def correction(
 ) -> Correction:
     time = at(seq if second is None else second)
     return Correction(symbol=symbol, of_seq=of_seq, price=price, epoch=epoch, seq=seq, time=time)
+
+
+def moment(before: float | None, price: float) -> Moment:
+    """A price that came after `before`."""
+    now = Moment("1d", Bars(), Bars(), {})
+    now.before, now.price, now.time = before, price, at(0)
+    return now
 
 
 def rule(
