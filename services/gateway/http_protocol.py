@@ -7,6 +7,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.gateway.http.unheard import unheard
 from services.gateway.replies import HeadTooLarge, Unreadable
+from services.gateway.websocket_keepalive import OVERSLEPT_S
 from services.shared.errors import TickroomError
 
 _MOST_HEAD_BYTES: Final = 64 << 10
@@ -62,6 +63,8 @@ class HttpProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._wait(None)
         super().handle_websocket_upgrade()
+        # they hold one another: those of each socket would wait for the garbage collector
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait(None)
@@ -75,7 +78,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _wait(self, seconds: float | None) -> None:
         if self._patience is not None:
             self._patience.cancel()
-        self._patience = None if seconds is None else self.loop.call_later(seconds, self._lose_patience)
+        self._patience = None
+        if seconds is not None:
+            self._patience = self.loop.call_later(seconds, self._lose_patience, self.loop.time() + seconds)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(Unreadable("this is not HTTP/1.1"))
@@ -85,8 +90,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(unheard(error))
         self._wait(_LINGER_S)  # closed at once, with input unread, the kernel would send a reset instead of the answer
 
-    def _lose_patience(self) -> None:
-        if self.flow.read_paused:  # we are the slow side
+    def _lose_patience(self, due_s: float) -> None:
+        if self.flow.read_paused or self.loop.time() - due_s > OVERSLEPT_S:  # we are the slow side
             self._wait(_BODY_GOES_ON_WITHIN_S)
         else:
             self.transport.close()

@@ -23,6 +23,8 @@ _TOO_MANY: Final = 4429
 class InboundProtocol(KeepAliveProtocol):
     """Reads no further while a message waits for the application; keeps to itself what costs others their turn."""
 
+    __slots__ = ("_late_pong", "_pace", "_unread")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unread = b""

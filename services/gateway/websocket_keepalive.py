@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from prometheus_client import Histogram
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+
+from services.gateway.websocket_lean import LeanProtocol
 
 _PONG: Final = Histogram(
     "gateway_pong_seconds",
@@ -12,13 +13,18 @@ _PONG: Final = Histogram(
     buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0),
 )
 
+OVERSLEPT_S: Final = 1.0
+"""A timer that is so late says that this process stood still, or was too busy to read what came in time."""
 
-class KeepAliveProtocol(WebSocketsSansIOProtocol):
+
+class KeepAliveProtocol(LeanProtocol):
     """Pings every `ping_interval`; hangs up on who says nothing within `ping_timeout` of one.
 
     A ping stays in flight until its own pong comes, though other frames prove the peer alive before: behind everything
     that the peer has not read yet, a second one would tell nothing new.
     """
+
+    __slots__ = ("_asked_at", "_last_pong_s")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,7 +62,9 @@ class KeepAliveProtocol(WebSocketsSansIOProtocol):
             self._wait_for_a_sign()
 
     def keepalive_timeout(self) -> None:
-        if self.read_paused:  # whatever it said, we did not listen
+        assert self.ping_timeout is not None
+        late_s = self.loop.time() - self._asked_at - self.ping_timeout
+        if self.read_paused or late_s > OVERSLEPT_S:  # whatever it said, we did not listen
             self._wait_for_a_sign()
         else:
             self.give_up()
@@ -67,4 +75,5 @@ class KeepAliveProtocol(WebSocketsSansIOProtocol):
 
     def _wait_for_a_sign(self) -> None:
         assert self.ping_timeout is not None
+        self._asked_at = self.loop.time()
         self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)

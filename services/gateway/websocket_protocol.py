@@ -112,6 +112,8 @@ class FrameWriter:
 class FrameProtocol(InboundProtocol):
     """One WebSocket connection of the gateway."""
 
+    __slots__ = ("_accepted", "_cut_off", "_writer")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._writer = FrameWriter(self)

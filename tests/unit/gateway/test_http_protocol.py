@@ -1,6 +1,7 @@
 """Requests that never come, never end, or begin without end."""
 
 import asyncio
+import time
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -79,6 +80,20 @@ async def test_a_body_that_waits_for_the_application_is_not_the_senders_fault(mo
     async with serving(_count) as port, _connected(port) as (reader, writer):
         writer.write(POST.replace(b"/", b"/slow", 1) + b"x" * 300_000)
         assert (await asyncio.wait_for(reader.readuntil(b"got 300000"), 10)).startswith(b"HTTP/1.1 200 OK")
+
+
+@on_both_loops
+def test_a_server_that_stood_still_reads_first_what_came_meanwhile(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "_HEAD_WITHIN_S", 0.1)
+
+    async def go() -> None:
+        async with serving(_count) as port, _connected(port) as (reader, writer):
+            await asyncio.sleep(0.05)
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            time.sleep(1.5)
+            assert (await asyncio.wait_for(reader.readuntil(b"got 0"), 10)).startswith(b"HTTP/1.1 200 OK")
+
+    run(go())
 
 
 async def test_a_head_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

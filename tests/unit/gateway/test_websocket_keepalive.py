@@ -1,6 +1,7 @@
 """Pings: whoever says anything is alive, and how long a pong takes is known."""
 
 import asyncio
+import time
 
 import pytest
 from prometheus_client import REGISTRY
@@ -126,6 +127,21 @@ def test_a_client_that_is_not_listened_to_is_not_taken_for_dead(run: Run) -> Non
             room.idle.set()
             room.writers[0].write(frame(b"sorry"))
             assert await asyncio.wait_for(client.recv(), 10) == "sorry"
+
+    run(go())
+
+
+@on_both_loops
+def test_a_server_that_stood_still_reads_first_what_came_meanwhile(run: Run) -> None:
+    async def go() -> None:
+        room = Room()
+        async with serving(room) as port, connect(f"ws://127.0.0.1:{port}/", proxy=None) as client:
+            await until(lambda: bool(room.protocols) and room.protocols[0].pending_ping_payload is not None)
+            time.sleep(2.0)  # noqa: ASYNC251 (nobody reads: neither side)
+            await asyncio.sleep(0.2)
+            assert not room.writers[0].closed
+            room.writers[0].write(frame(b"good morning"))
+            assert await asyncio.wait_for(client.recv(), 10) == "good morning"
 
     run(go())
 

@@ -177,7 +177,7 @@ def test_nothing_follows_a_close_frame_that_waits_behind_a_full_buffer(run: Run,
             if who == "the peer":
                 await client.say(Opcode.CLOSE, b"\x03\xe8")
             elif who == "the keepalive":
-                protocol.keepalive_timeout()
+                protocol.give_up()
             elif who == "the server's stop":
                 protocol.shutdown()
             else:
