@@ -3,9 +3,9 @@
     python -m tests.bench.bench_idle [--sockets 20000] [--per-room 10]
 
 Sockets: so many at once in one process, a few in each room, and nothing happens there. What the process grew by (RSS),
-for each socket, and the share of a core that it takes to keep them for half a minute, pings included; for the plain
-Starlette server and the gateway's two profiles. Then they all leave and as many come again: what was not given back
-shows there.
+for each socket, and the share of a core that it takes to keep them for half a minute, pings included, less what the
+empty server takes; for the plain Starlette server and the gateway's two profiles. Then they all leave and as many come
+again: what was not given back shows there.
 
 Rooms: what the gateway's CPU spends on a price that nobody is there to hear: while every room has its sockets and the
 prices are of other symbols, against an empty gateway, in turns. And what a symbol costs in memory whose ring is full.
@@ -35,6 +35,7 @@ MARK = "M"
 TARGET_KB = 25.0
 _OTHER_FILES = 100
 _OPENING_S = 240.0
+_FIRST = 20
 _QUIET_S = 30.0
 _TURNS = 5
 _UNHEARD = 20_000  # prices of a turn
@@ -46,29 +47,34 @@ _RING_SYMBOLS = 200
 
 @dataclass(frozen=True)
 class Crowd:
-    """kb, again_kb: RSS for each socket, of the first crowd and of the second one. idle_cpu: share of a core."""
+    """kb, again_kb: RSS for each socket, of the first crowd and of the second one. cpu: of a core, to keep them."""
 
     name: str
     ours: bool
     kb: float
     again_kb: float
-    idle_cpu: float
+    cpu: float
 
 
 async def crowd(name: str, which: Which, path: str, core: int, binary: Path, sockets: int, rooms: int) -> Crowd:
     async with server(which, core, binary, [f"Q{room}" for room in range(rooms)]) as running:
-        async with running.clients(path, rooms, "count", rooms):
-            pass  # what the first visitors bring along, and the rooms themselves, are not counted
-        empty = resident_bytes(running.pid)
+        async with running.clients(path, _FIRST, "count", _FIRST):
+            pass  # what the very first visitors bring along is not counted
+        empty, quiet = resident_bytes(running.pid), await _busy(running)
         async with running.clients(path, sockets, "count", rooms, _OPENING_S) as first:
             grown = resident_bytes(running.pid) - empty
-            begun = running.cpu_s
-            await asyncio.sleep(_QUIET_S)
-            idle_cpu = (running.cpu_s - begun) / _QUIET_S
+            kept = await _busy(running) - quiet
             first.check()
         async with running.clients(path, sockets, "count", rooms, _OPENING_S):
             grown_again = resident_bytes(running.pid) - empty
-    return Crowd(name, which == "ours", grown / sockets / 1024, grown_again / sockets / 1024, idle_cpu)
+    return Crowd(name, which == "ours", grown / sockets / 1024, grown_again / sockets / 1024, kept)
+
+
+async def _busy(running: Server) -> float:
+    """The share of a core that a server takes while nothing happens."""
+    begun = running.cpu_s
+    await asyncio.sleep(_QUIET_S)
+    return (running.cpu_s - begun) / _QUIET_S
 
 
 class Pace:
@@ -151,7 +157,7 @@ async def measure(core: int, binary: Path, sockets: int, rooms: int) -> str:
         "                            KB a socket  when they come again  target  share of a core",
         *(
             f"{each.name:<27} {each.kb:>11.1f}  {each.again_kb:>20.1f}  {TARGET_KB if each.ours else '-':>6}"
-            f"  {100 * each.idle_cpu:>13.1f} %"
+            f"  {100 * each.cpu:>13.1f} %"
             for each in crowds
         ),
         "",

@@ -116,6 +116,8 @@ static void frame_ended(struct connection *c) {
     } else if (c->opcode == 9) {
         say(c, 10, c->payload, c->payload_have);
     } else {
+        fprintf(stderr, "closed: %d %.*s\n", c->size < 2 ? 0 : c->payload[0] << 8 | c->payload[1],
+                c->size < 2 ? 0 : (int)c->size - 2, c->payload + 2);
         fail("the server closed a socket");
     }
     c->payload_have = 0;
@@ -198,8 +200,23 @@ static void open_one(struct connection *c, int port, const char *path) {
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK)) fail("fcntl");
 }
 
+/* Reads what has come; 1 where a line on standard input waits too. */
+static int serve(int epoll, int wait_ms) {
+    struct epoll_event events[512];
+    int count = epoll_wait(epoll, events, 512, wait_ms), asked = 0;
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.ptr) receive(events[i].data.ptr);
+        else asked = 1;
+    }
+    return asked;
+}
+
+static void watch(int epoll, int fd, struct connection *c) {
+    struct epoll_event event = {.events = c && mode == DEAF ? EPOLLRDHUP : EPOLLIN, .data.ptr = c};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)) fail("epoll_ctl");
+}
+
 static void open_all(int epoll, int port, const char *path, int rooms) {
-    struct epoll_event event = {.events = mode == DEAF ? EPOLLRDHUP : EPOLLIN};
     for (int i = 0; i < sockets; i++) {
         struct connection *c = &connections[i];
         char room[512];
@@ -207,8 +224,8 @@ static void open_all(int epoll, int port, const char *path, int rooms) {
         int size = rooms ? snprintf(room, sizeof room, "%s%d", path, i % rooms) : snprintf(room, sizeof room, "%s", path);
         if (size >= (int)sizeof room) fail("a path that long");
         open_one(c, port, room);
-        event.data.ptr = c;
-        if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event)) fail("epoll_ctl");
+        watch(epoll, c->fd, c);
+        if (i % 64 == 0) serve(epoll, 0);  /* the first ones are pinged before the last ones are open */
     }
 }
 
@@ -234,21 +251,14 @@ int main(int argc, char **argv) {
     mode = strcmp(argv[5], "time") == 0 ? TIME : strcmp(argv[5], "deaf") == 0 ? DEAF : COUNT;
     sockets = atoi(argv[3]);
     if (!(connections = calloc(sockets, sizeof *connections))) fail("calloc");
-    int epoll = epoll_create1(0);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL}, events[512];
-    epoll_ctl(epoll, EPOLL_CTL_ADD, 0, &event);
+    int epoll = epoll_create1(0), waiting = 0;
     open_all(epoll, atoi(argv[1]), argv[2], atoi(argv[4]));
+    watch(epoll, 0, NULL);
     printf("ready\n");
     fflush(stdout);
-    int asked = 0;
     for (;;) {
-        int count = epoll_wait(epoll, events, 512, -1);
-        for (int i = 0; i < count; i++) {
-            if (events[i].data.ptr) {
-                receive(events[i].data.ptr);
-                continue;
-            }
-            char line[64];
+        char line[64];
+        if (serve(epoll, -1)) {
             if (!fgets(line, sizeof line, stdin)) return 0;  /* the bench is over; it writes one line at a time */
             if (strcmp(line, "report\n") == 0) {
                 report();
@@ -257,14 +267,13 @@ int main(int argc, char **argv) {
                 printf("clear\n");
             } else {
                 want(strtoull(line, NULL, 10));
-                asked = 1;
+                waiting = 1;
             }
-            fflush(stdout);
         }
-        if (asked && !behind) {
+        if (waiting && !behind) {
             printf("%llu\n", (unsigned long long)wanted);
-            fflush(stdout);
-            asked = 0;
+            waiting = 0;
         }
+        fflush(stdout);
     }
 }
