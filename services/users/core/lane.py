@@ -16,7 +16,7 @@ from services.users.core.bars import Bars
 from services.users.core.condition import PRICE, Key, Way, rounded
 from services.users.core.gauges import Gauge, measure
 from services.users.core.hours import longest_silence, silent_at
-from services.users.core.instants import later, micros
+from services.users.core.instants import just_after, later, micros
 from services.users.core.journal import Firing, Journal, Watch
 from services.users.core.moment import Moment, Timeframe
 from services.users.core.moves import Move
@@ -36,7 +36,7 @@ class Side(msgspec.Struct, omit_defaults=True):
     price: of the tick before, None where none counts (the first one ever, or of a new epoch). low, high: the prices
     that rules have been looked at for. time, epoch, last: of the last tick. before, seq, rearmed: what it found and
     did, for a correction to undo (seq 0: there is nothing to undo). prediction, confidence: of the last signal. bar:
-    end of the last final bar.
+    just after the end of the last final bar.
     """
 
     price: float | None = None
@@ -218,12 +218,12 @@ class Lane:
 
     def bar(self, bar: Bar) -> None:
         """A bar has become final, and is among the days or bars already. It is no price: nothing is crossed."""
-        self.side.bar = bar.time
+        self.side.bar = just_after(bar.time)
         self._stand()
         if self._gauges and self.now.price is not None:
             due = self._due(bar.time, fresh=False)
             due.update(self._moved())
-            self._look(due, bar.epoch, bar.seq)
+            self._look(due, bar.epoch, bar.seq, time=bar.time)
 
     def signal(self, signal: Signal) -> None:
         now, side = self.now, self.side
@@ -380,8 +380,11 @@ class Lane:
             self._leave(list(over.items()))
         return due.difference(over)
 
-    def _look(self, due: set[int], epoch: str, seq: int, *, remember: bool = False) -> None:
-        """Lets rules decide at this moment. remember: a correction may want to know what was armed by it."""
+    def _look(self, due: set[int], epoch: str, seq: int, *, time: str = "", remember: bool = False) -> None:
+        """Lets rules decide at this moment. time: of the record, where that is not `now.time`.
+
+        remember: a correction may want to know what was armed by it.
+        """
         now = self.now
         firings: list[Firing] = []
         over: list[tuple[int, Watch]] = []
@@ -394,7 +397,7 @@ class Lane:
             if remember and way and state.way != way:
                 self.side.rearmed.append((rule.id, way))
             if outcome is Outcome.FIRES:
-                firings.append(self._firing(watch, epoch, seq))
+                firings.append(self._firing(watch, epoch, seq, time or now.time))
                 if rule.trigger == "once":
                     watch.status = "fired"
                     over.append((slot, watch))
@@ -410,11 +413,11 @@ class Lane:
             self._leave(over)
         self._journal.firings += sorted(firings, key=lambda firing: firing.rule.id)
 
-    def _firing(self, watch: Watch, epoch: str, seq: int) -> Firing:
+    def _firing(self, watch: Watch, epoch: str, seq: int, time: str) -> Firing:
         now, rule = self.now, watch.rule
         assert now.price is not None
         shown = rule.headline.shown(now)
-        return Firing(rule, rule.headline, now.price, now.before, epoch, seq, now.time, shown, now.prediction or "")
+        return Firing(rule, rule.headline, now.price, now.before, epoch, seq, time, shown, now.prediction or "")
 
     def _keep(self, slot: int, watch: Watch) -> None:
         self._rules.keep(slot, watch)

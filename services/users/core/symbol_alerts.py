@@ -9,7 +9,6 @@ from services.shared.events import Bar, Correction, Record, Signal, Split, Tick
 from services.users.core.bars import Bars, Past
 from services.users.core.condition import rounded
 from services.users.core.hours import Hours
-from services.users.core.instants import just_after
 from services.users.core.journal import Journal, Rescaled, Watch
 from services.users.core.lane import Lane, Side
 from services.users.core.moment import Timeframe
@@ -61,8 +60,7 @@ class SymbolAlerts:
     @property
     def known_before(self) -> str:
         """Bars that were final before that instant are known; empty before any record."""
-        side = self._side
-        return side.time if side.time > side.bar else side.bar and just_after(side.bar)
+        return max(self._side.time, self._side.bar)
 
     @property
     def days(self) -> int:
