@@ -12,6 +12,7 @@ from typing import Protocol
 from services.gateway.account_backends import Accounts
 from services.gateway.account_backends import Role as Role
 from services.gateway.account_backends import SessionRef as SessionRef
+from services.gateway.channel_backends import Channels
 from services.shared.events import SessionRevoked
 
 
@@ -343,7 +344,7 @@ class NotificationPage:
     next_page_token: str
 
 
-class Users(Accounts, Protocol):
+class Users(Accounts, Channels, Protocol):
     async def register(
         self, name: str, email: str, password: str, client: str, *, device: str = "", idempotency_key: str = ""
     ) -> Login:

@@ -35,6 +35,8 @@ from services.gateway.backends import (
     WarmUp,
 )
 from services.gateway.calls import answer as _answer
+from services.gateway.channel_client import SAFE_TO_REPEAT as _SAFE_OF_CHANNELS
+from services.gateway.channel_client import GrpcChannels
 from services.shared.events import SessionRevoked, decode_notification
 from services.shared.rpc import prediction_pb2, stock_data_pb2, users_pb2
 from services.shared.rpc.channel import is_healthy, open_channel
@@ -160,6 +162,7 @@ class GrpcPrediction:
 
 
 _SAFE_TO_REPEAT: Final = (
+    *_SAFE_OF_CHANNELS,
     "AckNotifications",
     "CheckSessions",
     "GetAlert",
@@ -175,7 +178,7 @@ _SAFE_TO_REPEAT: Final = (
 )
 
 
-class GrpcUsers(GrpcAccounts):
+class GrpcUsers(GrpcAccounts, GrpcChannels):
     """`backends.Users` at `address`."""
 
     def __init__(self, address: str, token: str | None) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
 from services.shared import positions
@@ -23,6 +24,11 @@ from services.users.clients import GrpcMarket, Market
 from services.users.clock import tell_the_time
 from services.users.config import Settings
 from services.users.core.condition import Source
+from services.users.delivery.channels import Channels
+from services.users.delivery.http import Poster
+from services.users.delivery.sealing import Sealer
+from services.users.delivery.senders import Senders
+from services.users.delivery.worker import Deliverer
 from services.users.history import GrpcHistory
 from services.users.housekeeping import keep_house
 from services.users.intake import Desk, Intake
@@ -42,6 +48,7 @@ from services.users.worker import AlertWork
 ROOM: Final = "users"
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
+_TESTS_PER_MINUTE: Final = 10
 
 
 class Office:
@@ -54,10 +61,17 @@ class Office:
         self._database = open_database(settings, ROOM)
         self._migrated = False
         self._migrating = asyncio.Lock()
-        self._news, self._outbox, self._takings = Bell(), Bell(), Takings()
+        self._news, self._post, self._takings = Bell(), Bell(), Takings()
+        self._outbox = Bell(self._post)
         # the bells reach everybody where all is one process, and then looking around is only a second string
         alone = self._database.sqlite and settings.users_role == "all"
         self._look_every_s = 1.0 if alone else 0.1
+        self._senders = Senders(Poster(loopback=settings.webhook_allow_loopback))
+
+    @cached_property
+    def _sealer(self) -> Sealer:
+        previous = self._settings.secret_key_previous
+        return Sealer(secret_key(self._settings), None if previous is None else previous.get_secret_value())
 
     async def run(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as office:
@@ -92,10 +106,12 @@ class Office:
         history = GrpcHistory(settings.stock_data_address, self._token())
         desks = [self._desk(ALERTS, "prices", history), self._desk(ALERTS_ON_SIGNALS, "signals", history)]
         intake = Intake(database, desks, self._news, self._look_every_s)
+        deliverer = Deliverer(database, self._senders, self._sealer, _now, self._post, self._outbox, self._look_every_s)
         relaying = asyncio.create_task(relay.run(), name="users outbox")
         others = [
             asyncio.create_task(intake.run(), name="users intake"),
             asyncio.create_task(tell_the_time(desks, _timestamp), name="users clock"),
+            asyncio.create_task(deliverer.run(), name="users deliveries"),
             asyncio.create_task(keep_house(database, _now), name="users housekeeping"),
         ]
         try:
@@ -166,6 +182,15 @@ class Office:
             sessions=sessions,
             tickets=Tickets(database, _now),
             profiles=Profiles(database, passwords, sessions, logins, _now, self._outbox),
+            channels=Channels(
+                database=database,
+                sealer=self._sealer,
+                senders=self._senders,
+                tests=Throttle(cache, "channel tests", _TESTS_PER_MINUTE, _MINUTE_S),
+                limit=settings.channels_per_user,
+                loopback=settings.webhook_allow_loopback,
+                now=_now,
+            ),
             rules=Rules(database, market, settings.alerts_per_user, _now, self._news, self._takings),
             database=database,
             now=_now,

@@ -18,6 +18,10 @@ class Settings(SharedSettings):
     refresh_token_ttl_s: int = Field(2_592_000, ge=60, le=31_622_400, description="likewise, a refresh token")
     login_attempts_per_minute: int = Field(10, ge=0, description="per account and per address; 0 = no limit")
     registrations_per_hour: int = Field(20, ge=0, description="per address; 0 = no limit")
+    channels_per_user: int = Field(20, ge=0, description="ways to reach a user beyond the socket; 0 = no limit")
+    webhook_allow_loopback: bool = Field(
+        False, description="for tests: what is delivered may go to this machine, over http and to any port"
+    )
     signal_bar: Literal["1d", "1m"] = Field(
         "1d", description="the bars that volumes are compared in, and that `once_per_bar` means"
     )

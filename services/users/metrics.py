@@ -15,3 +15,8 @@ LOGINS: Final = Counter("users_logins", "Logins by how they ended", ["outcome"])
 REFRESHES: Final = Counter("users_refreshes", "Refresh tokens shown, by what they were", ["outcome"])
 REGISTRATIONS: Final = Counter("users_registrations", "Accounts made")
 HASHING: Final = Gauge("users_passwords_in_hand", "Passwords being hashed or waiting for it")
+DELIVERIES: Final = Counter(
+    "users_deliveries",
+    "Attempts to deliver beyond the socket, by kind of channel and how they ended",
+    ["kind", "status"],
+)

@@ -12,6 +12,7 @@ from services.shared.rpc import users_pb2 as pb
 from services.users import tickets, tokens
 from services.users.account_calls import AccountCalls, check_key, wrong
 from services.users.accounts import Accounts
+from services.users.channel_calls import ChannelCalls
 from services.users.core.asked import Asked, AskedCondition
 from services.users.core.profiles import Change
 from services.users.profiles import Profiles
@@ -29,7 +30,7 @@ _log = logging.getLogger("tickroom.users.rpc")
 
 
 @dataclass(frozen=True, slots=True)
-class Servicer(AccountCalls):
+class Servicer(AccountCalls, ChannelCalls):
     """`Users` of proto/users.proto. Errors are ours; `services.shared.rpc` turns them into status codes."""
 
     accounts: Accounts

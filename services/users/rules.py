@@ -18,10 +18,11 @@ from services.shared.events import rfc3339
 from services.users.bell import Bell, Takings
 from services.users.clients import Market
 from services.users.core.asked import Asked
-from services.users.core.drafts import SOCKET, Draft, checked, known_or_refused, outcome, refused, timed
+from services.users.core.drafts import Draft, checked, known_or_refused, outcome, refused, timed
 from services.users.store import after_number, alerts, is_id, keys, page_size
 from services.users.store.accounts import lock_account
 from services.users.store.alerts import StoredAlert
+from services.users.store.channels import known_channels
 
 WAIT_S: Final = 1.0
 _LOOK_EVERY_S: Final = 0.05  # where the owner of the symbol is another process and can't ring
@@ -136,7 +137,7 @@ class Rules:
                 return False
             if self.limit and await alerts.count_alerts(session, user_id) >= self.limit:
                 raise TooMany(f"you have {self.limit} alerts, which is the limit", code="too_many_alerts")
-            known_or_refused(draft.channels, (SOCKET,))
+            known_or_refused(draft.channels, await known_channels(session, user_id))
             await alerts.add_alert(session, user_id, alert_id, draft, symbol, created_at)
         return True
 
@@ -147,7 +148,7 @@ class Rules:
         if becomes.anew or "expires_at" in change.fields or asked.snooze_s is not None:
             after = timed(asked, after, clock)
         if "channels" in change.fields:
-            known_or_refused(after.channels, (SOCKET,))
+            known_or_refused(after.channels, await known_channels(session, found.rule.user_id))
         await alerts.change_alert(session, found.rule.id, after, becomes)
 
     async def _clock(self, asked: Asked) -> str:

@@ -18,6 +18,7 @@ from services.gateway.http.admission import Admission
 from services.gateway.http.alerts import Alerts
 from services.gateway.http.api_keys import ApiKeys
 from services.gateway.http.callers import Callers
+from services.gateway.http.channels import Channels
 from services.gateway.http.conditional import Conditional
 from services.gateway.http.docs import Docs
 from services.gateway.http.health import Check, Health
@@ -75,6 +76,7 @@ def rest_routes(desk: Desk) -> list[BaseRoute]:
         *Stocks(desk.stock_data, callers).routes(),
         *Predictions(desk.prediction, desk.symbols, callers).routes(),
         *Alerts(desk.users, desk.symbols, callers).routes(),
+        *Channels(desk.users, callers).routes(),
         *Notifications(desk.users, callers).routes(),
         *Health(desk.checks, callers, desk.draining).routes(),
         *desk.watch.routes(),

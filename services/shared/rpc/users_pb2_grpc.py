@@ -184,6 +184,46 @@ class UsersStub:
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.AlertRequest.SerializeToString,
                 response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.DeleteAlertReply.FromString,
                 _registered_method=True)
+        self.CreateChannel = channel.unary_unary(
+                '/tickroom.users.v1.Users/CreateChannel',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateChannelRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Channel.FromString,
+                _registered_method=True)
+        self.ListChannels = channel.unary_unary(
+                '/tickroom.users.v1.Users/ListChannels',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListChannelsRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListChannelsReply.FromString,
+                _registered_method=True)
+        self.GetChannel = channel.unary_unary(
+                '/tickroom.users.v1.Users/GetChannel',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ChannelRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Channel.FromString,
+                _registered_method=True)
+        self.ChangeChannel = channel.unary_unary(
+                '/tickroom.users.v1.Users/ChangeChannel',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ChangeChannelRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Channel.FromString,
+                _registered_method=True)
+        self.DeleteChannel = channel.unary_unary(
+                '/tickroom.users.v1.Users/DeleteChannel',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ChannelRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.DeleteChannelReply.FromString,
+                _registered_method=True)
+        self.TestChannel = channel.unary_unary(
+                '/tickroom.users.v1.Users/TestChannel',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ChannelRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.TestChannelReply.FromString,
+                _registered_method=True)
+        self.ListDeliveries = channel.unary_unary(
+                '/tickroom.users.v1.Users/ListDeliveries',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListDeliveriesRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListDeliveriesReply.FromString,
+                _registered_method=True)
+        self.PushKey = channel.unary_unary(
+                '/tickroom.users.v1.Users/PushKey',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.PushKeyRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.PushKeyReply.FromString,
+                _registered_method=True)
         self.ListNotifications = channel.unary_unary(
                 '/tickroom.users.v1.Users/ListNotifications',
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListNotificationsRequest.SerializeToString,
@@ -422,6 +462,60 @@ class UsersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateChannel(self, request, context):
+        """A way to reach the user beyond the socket. INVALID_ARGUMENT a wrong one, or a kind that is off here; ALREADY_EXISTS
+        an idempotency key that was used for something else; RESOURCE_EXHAUSTED over the user's limit of channels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChannels(self, request, context):
+        """Safe to repeat. NOT_FOUND for a channel of somebody else, as for none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChannel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeChannel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteChannel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestChannel(self, request, context):
+        """Sends a test over the channel and waits for how that ends, 10 s at most. RESOURCE_EXHAUSTED too many tests.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeliveries(self, request, context):
+        """A page of the channel's log: every attempt to deliver something, newest first. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PushKey(self, request, context):
+        """The key that browsers subscribe to Web Push with. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListNotifications(self, request, context):
         """A page of a user's notifications, oldest first. Safe to repeat.
         """
@@ -595,6 +689,46 @@ def add_UsersServicer_to_server(servicer, server):
                     servicer.DeleteAlert,
                     request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.AlertRequest.FromString,
                     response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.DeleteAlertReply.SerializeToString,
+            ),
+            'CreateChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateChannel,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateChannelRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Channel.SerializeToString,
+            ),
+            'ListChannels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChannels,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListChannelsRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListChannelsReply.SerializeToString,
+            ),
+            'GetChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChannel,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ChannelRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Channel.SerializeToString,
+            ),
+            'ChangeChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeChannel,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ChangeChannelRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Channel.SerializeToString,
+            ),
+            'DeleteChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteChannel,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ChannelRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.DeleteChannelReply.SerializeToString,
+            ),
+            'TestChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestChannel,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ChannelRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.TestChannelReply.SerializeToString,
+            ),
+            'ListDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeliveries,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.ListDeliveriesRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.ListDeliveriesReply.SerializeToString,
+            ),
+            'PushKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.PushKey,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.PushKeyRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.PushKeyReply.SerializeToString,
             ),
             'ListNotifications': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNotifications,
@@ -1422,6 +1556,222 @@ class Users:
             '/tickroom.users.v1.Users/DeleteAlert',
             services_dot_shared_dot_rpc_dot_users__pb2.AlertRequest.SerializeToString,
             services_dot_shared_dot_rpc_dot_users__pb2.DeleteAlertReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/CreateChannel',
+            services_dot_shared_dot_rpc_dot_users__pb2.CreateChannelRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.Channel.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChannels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/ListChannels',
+            services_dot_shared_dot_rpc_dot_users__pb2.ListChannelsRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.ListChannelsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/GetChannel',
+            services_dot_shared_dot_rpc_dot_users__pb2.ChannelRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.Channel.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/ChangeChannel',
+            services_dot_shared_dot_rpc_dot_users__pb2.ChangeChannelRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.Channel.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/DeleteChannel',
+            services_dot_shared_dot_rpc_dot_users__pb2.ChannelRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.DeleteChannelReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/TestChannel',
+            services_dot_shared_dot_rpc_dot_users__pb2.ChannelRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.TestChannelReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/ListDeliveries',
+            services_dot_shared_dot_rpc_dot_users__pb2.ListDeliveriesRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.ListDeliveriesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PushKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/PushKey',
+            services_dot_shared_dot_rpc_dot_users__pb2.PushKeyRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.PushKeyReply.FromString,
             options,
             channel_credentials,
             insecure,

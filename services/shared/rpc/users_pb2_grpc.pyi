@@ -112,6 +112,21 @@ class UsersStub:
     """Safe to repeat. NOT_FOUND for a rule of somebody else, as for none."""
     GetAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Alert]
     DeleteAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.DeleteAlertReply]
+    CreateChannel: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateChannelRequest, _users_pb2.Channel]
+    """A way to reach the user beyond the socket. INVALID_ARGUMENT a wrong one, or a kind that is off here; ALREADY_EXISTS
+    an idempotency key that was used for something else; RESOURCE_EXHAUSTED over the user's limit of channels.
+    """
+    ListChannels: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListChannelsRequest, _users_pb2.ListChannelsReply]
+    """Safe to repeat. NOT_FOUND for a channel of somebody else, as for none."""
+    GetChannel: _grpc.UnaryUnaryMultiCallable[_users_pb2.ChannelRequest, _users_pb2.Channel]
+    ChangeChannel: _grpc.UnaryUnaryMultiCallable[_users_pb2.ChangeChannelRequest, _users_pb2.Channel]
+    DeleteChannel: _grpc.UnaryUnaryMultiCallable[_users_pb2.ChannelRequest, _users_pb2.DeleteChannelReply]
+    TestChannel: _grpc.UnaryUnaryMultiCallable[_users_pb2.ChannelRequest, _users_pb2.TestChannelReply]
+    """Sends a test over the channel and waits for how that ends, 10 s at most. RESOURCE_EXHAUSTED too many tests."""
+    ListDeliveries: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListDeliveriesRequest, _users_pb2.ListDeliveriesReply]
+    """A page of the channel's log: every attempt to deliver something, newest first. Safe to repeat."""
+    PushKey: _grpc.UnaryUnaryMultiCallable[_users_pb2.PushKeyRequest, _users_pb2.PushKeyReply]
+    """The key that browsers subscribe to Web Push with. Safe to repeat."""
     ListNotifications: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListNotificationsRequest, _users_pb2.ListNotificationsReply]
     """A page of a user's notifications, oldest first. Safe to repeat."""
     GetNotification: _grpc.UnaryUnaryMultiCallable[_users_pb2.NotificationRequest, _users_pb2.NotificationDetail]
@@ -199,6 +214,21 @@ class UsersAsyncStub(UsersStub):
     """Safe to repeat. NOT_FOUND for a rule of somebody else, as for none."""
     GetAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Alert]  # type: ignore[assignment]
     DeleteAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.DeleteAlertReply]  # type: ignore[assignment]
+    CreateChannel: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateChannelRequest, _users_pb2.Channel]  # type: ignore[assignment]
+    """A way to reach the user beyond the socket. INVALID_ARGUMENT a wrong one, or a kind that is off here; ALREADY_EXISTS
+    an idempotency key that was used for something else; RESOURCE_EXHAUSTED over the user's limit of channels.
+    """
+    ListChannels: _aio.UnaryUnaryMultiCallable[_users_pb2.ListChannelsRequest, _users_pb2.ListChannelsReply]  # type: ignore[assignment]
+    """Safe to repeat. NOT_FOUND for a channel of somebody else, as for none."""
+    GetChannel: _aio.UnaryUnaryMultiCallable[_users_pb2.ChannelRequest, _users_pb2.Channel]  # type: ignore[assignment]
+    ChangeChannel: _aio.UnaryUnaryMultiCallable[_users_pb2.ChangeChannelRequest, _users_pb2.Channel]  # type: ignore[assignment]
+    DeleteChannel: _aio.UnaryUnaryMultiCallable[_users_pb2.ChannelRequest, _users_pb2.DeleteChannelReply]  # type: ignore[assignment]
+    TestChannel: _aio.UnaryUnaryMultiCallable[_users_pb2.ChannelRequest, _users_pb2.TestChannelReply]  # type: ignore[assignment]
+    """Sends a test over the channel and waits for how that ends, 10 s at most. RESOURCE_EXHAUSTED too many tests."""
+    ListDeliveries: _aio.UnaryUnaryMultiCallable[_users_pb2.ListDeliveriesRequest, _users_pb2.ListDeliveriesReply]  # type: ignore[assignment]
+    """A page of the channel's log: every attempt to deliver something, newest first. Safe to repeat."""
+    PushKey: _aio.UnaryUnaryMultiCallable[_users_pb2.PushKeyRequest, _users_pb2.PushKeyReply]  # type: ignore[assignment]
+    """The key that browsers subscribe to Web Push with. Safe to repeat."""
     ListNotifications: _aio.UnaryUnaryMultiCallable[_users_pb2.ListNotificationsRequest, _users_pb2.ListNotificationsReply]  # type: ignore[assignment]
     """A page of a user's notifications, oldest first. Safe to repeat."""
     GetNotification: _aio.UnaryUnaryMultiCallable[_users_pb2.NotificationRequest, _users_pb2.NotificationDetail]  # type: ignore[assignment]
@@ -463,6 +493,69 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.AlertRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.DeleteAlertReply, _abc.Awaitable[_users_pb2.DeleteAlertReply]]: ...
+
+    @_abc_1.abstractmethod
+    def CreateChannel(
+        self,
+        request: _users_pb2.CreateChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.Channel, _abc.Awaitable[_users_pb2.Channel]]:
+        """A way to reach the user beyond the socket. INVALID_ARGUMENT a wrong one, or a kind that is off here; ALREADY_EXISTS
+        an idempotency key that was used for something else; RESOURCE_EXHAUSTED over the user's limit of channels.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChannels(
+        self,
+        request: _users_pb2.ListChannelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.ListChannelsReply, _abc.Awaitable[_users_pb2.ListChannelsReply]]:
+        """Safe to repeat. NOT_FOUND for a channel of somebody else, as for none."""
+
+    @_abc_1.abstractmethod
+    def GetChannel(
+        self,
+        request: _users_pb2.ChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.Channel, _abc.Awaitable[_users_pb2.Channel]]: ...
+
+    @_abc_1.abstractmethod
+    def ChangeChannel(
+        self,
+        request: _users_pb2.ChangeChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.Channel, _abc.Awaitable[_users_pb2.Channel]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteChannel(
+        self,
+        request: _users_pb2.ChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.DeleteChannelReply, _abc.Awaitable[_users_pb2.DeleteChannelReply]]: ...
+
+    @_abc_1.abstractmethod
+    def TestChannel(
+        self,
+        request: _users_pb2.ChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.TestChannelReply, _abc.Awaitable[_users_pb2.TestChannelReply]]:
+        """Sends a test over the channel and waits for how that ends, 10 s at most. RESOURCE_EXHAUSTED too many tests."""
+
+    @_abc_1.abstractmethod
+    def ListDeliveries(
+        self,
+        request: _users_pb2.ListDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.ListDeliveriesReply, _abc.Awaitable[_users_pb2.ListDeliveriesReply]]:
+        """A page of the channel's log: every attempt to deliver something, newest first. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def PushKey(
+        self,
+        request: _users_pb2.PushKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.PushKeyReply, _abc.Awaitable[_users_pb2.PushKeyReply]]:
+        """The key that browsers subscribe to Web Push with. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def ListNotifications(

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.shared.database import upsert
 from services.shared.events import AlertTriggered, Notification, SessionRevoked, encode
 from services.users.core.journal import Firing
+from services.users.store.deliveries import add_deliveries
 from services.users.tables import FiringRow, NotificationRow, table_of
 
 _rows: Final = table_of(NotificationRow)
@@ -58,7 +59,7 @@ async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, Ale
 
 
 async def add_notifications(session: AsyncSession, told: Sequence[Notification], created_at: str) -> None:
-    """Into the outbox, in this order; ids that stand there already are left out.
+    """Into the outbox, and on their way beyond the socket, in this order; ids that stand there already are left out.
 
     Rows are numbered in the order in which they become visible, so "up to this one" means the same to everybody:
     transactions that add some wait for one another.
@@ -78,6 +79,7 @@ async def add_notifications(session: AsyncSession, told: Sequence[Notification],
         for each in told
     ]
     await session.execute(upsert(session, _rows).on_conflict_do_nothing(index_elements=["id"]), values)
+    await add_deliveries(session, told, created_at)
 
 
 async def notifications_of(

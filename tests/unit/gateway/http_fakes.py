@@ -51,10 +51,11 @@ from services.gateway.tokens import Verifier
 from services.shared.cache import Cache, MemoryCache
 from services.shared.errors import Conflict, Denied, NotFound, Unauthenticated
 from services.shared.events import AlertTriggered, encode
+from tests.unit.gateway.account_fakes import FakeAccounts
+from tests.unit.gateway.channel_fakes import FakeChannels
 
 BASE = "http://localhost:8000"
 TIME = "2012-06-01T20:00:00.000000Z"
-from tests.unit.gateway.account_fakes import FakeAccounts
 
 
 class FakeStockData:
@@ -121,7 +122,7 @@ class FakePrediction:
 
 
 @dataclass
-class FakeUsers(FakeAccounts):
+class FakeUsers(FakeAccounts, FakeChannels):
     """One person can log in: ada@example.org, `correct horse`. Signs tokens with `key` under `kid`."""
 
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
