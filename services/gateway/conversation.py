@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from services.gateway import garbage
 from services.gateway.config import Settings
 from services.gateway.core.pace import Pace
 from services.gateway.core.speech import (
@@ -44,7 +45,14 @@ T = TypeVar("T")
 Gone = (WebSocketDisconnect, WebSocketDisconnected)
 """How a send ends whose client has left."""
 
-_closing: set[asyncio.Task[None]] = set()
+_running: set[asyncio.Task[None]] = set()
+
+
+def _keep(work: Coroutine[Any, Any, None]) -> None:
+    """Runs `work` beside the conversation."""
+    task = asyncio.create_task(work)
+    _running.add(task)
+    task.add_done_callback(_running.discard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class Reception:
                 await turn_away(websocket, error)
                 return
             await websocket.accept(visitor.subprotocol)
+            garbage.came_in()
             conversation = Conversation(websocket, visitor, place, self)
             visit.enter_context(self.drain.open(conversation.end))
             visit.callback(conversation.forget)
@@ -87,15 +96,29 @@ class Reception:
 
 
 class Conversation:
-    """One accepted socket. caller: None while nobody is known. writer: where frames go that are ready-made."""
+    """One accepted socket. caller: None while nobody is known. writer: where frames go that are ready-made.
 
-    __slots__ = ("_place", "_reception", "_waiting_for_token", "_watched", "caller", "visitor", "websocket", "writer")
+    demand: raises Denied for a caller whose room this is not.
+    """
+
+    __slots__ = (
+        "_place",
+        "_reception",
+        "_waiting_for_token",
+        "_watched",
+        "caller",
+        "demand",
+        "visitor",
+        "websocket",
+        "writer",
+    )
 
     def __init__(self, websocket: WebSocket, visitor: Visitor, place: Place, reception: Reception) -> None:
         extension = websocket.scope.get("extensions", {}).get(EXTENSION)
         self.websocket = websocket
         self.visitor = visitor
         self.caller: Caller | None = None
+        self.demand: Callable[[Caller], None] = _anybody
         self.writer: FrameWriter | None = None if extension is None else extension["writer"]
         self._place = place
         self._reception = reception
@@ -116,18 +139,20 @@ class Conversation:
         if self.writer is not None:
             self.writer.close(code, reason)
         else:
-            task = asyncio.create_task(self._close(code, reason))
-            _closing.add(task)
-            task.add_done_callback(_closing.discard)
+            _keep(self._close(code, reason))
 
-    async def check(self) -> None:
-        """Is the token still worth something? Asked behind joining, so that no revocation falls in between."""
+    def check(self) -> None:
+        """Is the token still worth something? Asked behind joining, so that no revocation falls in between.
+
+        Nobody waits for the answer: where it is no, the socket is closed.
+        """
         if self._watched is not None:
-            await self._watched.check()
+            _keep(self._watched.check())
 
     async def authenticate(self, said: Auth) -> None:
         """Takes a first or a fresh token. Raises Unauthenticated, Denied for that of somebody else, TooMany."""
         caller = await self._reception.verifier.verify(said.token)
+        self.demand(caller)
         if self._watched is not None:
             self._watched.renew(caller)
             self.caller = caller
@@ -182,8 +207,8 @@ class Conversation:
                 await say(spoken(ServerPong(id=said.id)))
             case Auth():
                 await self.authenticate(said)
-                await hear(said)
                 await say(spoken(Authenticated(id=said.id)))
+                await hear(said)
             case _ if self.owes_token:
                 await say(spoken(wrong(said, "unauthenticated", "say auth first")))
             case _:
@@ -201,9 +226,7 @@ class Conversation:
 
     def _warn(self, in_s: int) -> None:
         if self.visitor.extended:
-            task = asyncio.create_task(self._say(TokenExpiring(in_s=in_s)))
-            _closing.add(task)
-            task.add_done_callback(_closing.discard)
+            _keep(self._say(TokenExpiring(in_s=in_s)))
 
     def _be_patient(self) -> None:
         if self._waiting_for_token is not None:
@@ -220,6 +243,10 @@ class Conversation:
     async def _close(self, code: int, reason: str) -> None:
         with suppress(*Gone):
             await self.websocket.close(code, reason)
+
+
+def _anybody(_caller: Caller) -> None:
+    """A room for everybody."""
 
 
 def wrong(said: Said, code: str, message: str, *, retryable: bool = False) -> ErrorFrame:

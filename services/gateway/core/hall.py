@@ -82,6 +82,7 @@ class Hall:
         for symbol in list(seat.rooms):
             self.rooms.leave(symbol, seat)
         self._quiet_since_s.pop(seat, None)
+        seat.forsake()
 
     def subscribe(self, seat: Seat, symbols: Iterable[str]) -> None:
         """Adds to the list of a seat in the room of all; from the first time on it hears exactly its list.

@@ -21,6 +21,10 @@ _FLUSH_BYTES: Final = 32 << 10
 _MOST_BEHIND: Final = 100_000
 
 
+def _nothing() -> None:
+    """Whom it concerns that a connection is too slow which has ended."""
+
+
 class Sink(Protocol):
     """A connection that takes whole frames."""
 
@@ -103,6 +107,11 @@ class Seat:
         if self._outbox and not self._backlog:
             self._append(self._take_outbox() for _ in range(len(self._outbox)))
         self.flush()
+
+    def forsake(self) -> None:
+        """Nobody sits here any more. What waits in a circle of references would wait for the garbage collector."""
+        self._too_slow = _nothing
+        self._paced_by = None
 
     def flush(self) -> None:
         """Sends what may go now."""
