@@ -12,6 +12,7 @@ from typing import Protocol
 from services.gateway.account_backends import Accounts
 from services.gateway.account_backends import Role as Role
 from services.gateway.account_backends import SessionRef as SessionRef
+from services.gateway.alert_reports import AlertReports
 from services.gateway.channel_backends import Channels
 from services.shared.events import SessionRevoked
 
@@ -337,6 +338,33 @@ class StoredNotification:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """The record that a rule fired at, and what the rule waited for then (no conditions: it was not kept)."""
+
+    alert_id: str
+    rule_version: int
+    symbol: str
+    epoch: str
+    seq: int
+    time: str
+    price: float
+    previous_price: float | None
+    condition: str
+    threshold: float | None
+    conditions: Sequence[Condition]
+    trigger: str
+    hysteresis_pct: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationDetail:
+    """cause: of a firing."""
+
+    notification: StoredNotification
+    cause: Cause | None
+
+
+@dataclass(frozen=True, slots=True)
 class NotificationPage:
     """notifications: oldest first. next_page_token: empty at the end."""
 
@@ -344,7 +372,7 @@ class NotificationPage:
     next_page_token: str
 
 
-class Users(Accounts, Channels, Protocol):
+class Users(Accounts, AlertReports, Channels, Protocol):
     async def register(
         self, name: str, email: str, password: str, client: str, *, device: str = "", idempotency_key: str = ""
     ) -> Login:
@@ -429,8 +457,14 @@ class Users(Accounts, Channels, Protocol):
         ...
 
     async def notifications(
-        self, user_id: str, *, unread_only: bool, limit: int, page_token: str
-    ) -> NotificationPage: ...
+        self, user_id: str, *, unread_only: bool, limit: int, page_token: str, since: str = "", alert_id: str = ""
+    ) -> NotificationPage:
+        """since: only those with such a `timestamp` or a later one; alert_id: only those of this rule."""
+        ...
+
+    async def notification(self, user_id: str, notification_id: str) -> NotificationDetail:
+        """Raises NotFound."""
+        ...
 
     async def ack_notifications(self, user_id: str, ids: Sequence[str], up_to: str = "") -> int:
         """Marks as read; returns how many were not before. up_to: everything up to and including this one."""

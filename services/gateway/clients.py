@@ -5,12 +5,14 @@ from dataclasses import asdict, replace
 from typing import Final
 
 from services.gateway.account_clients import SAFE_TO_REPEAT, GrpcAccounts
+from services.gateway.alert_reports import PreviewWish
 from services.gateway.backends import (
     Alert,
     AlertChange,
     AlertPage,
     AlertWish,
     Bar,
+    Cause,
     Condition,
     Forecast,
     History,
@@ -21,6 +23,7 @@ from services.gateway.backends import (
     ModelMetrics,
     ModelSkill,
     ModelStatus,
+    NotificationDetail,
     NotificationPage,
     Profile,
     ProfileChange,
@@ -165,7 +168,9 @@ _SAFE_TO_REPEAT: Final = (
     *_SAFE_OF_CHANNELS,
     "AckNotifications",
     "CheckSessions",
+    "ExplainAlert",
     "GetAlert",
+    "GetNotification",
     "GetProfile",
     "Keys",
     "ListAlerts",
@@ -173,7 +178,9 @@ _SAFE_TO_REPEAT: Final = (
     "ListRevocations",
     "ListSessions",
     "Logout",
+    "PreviewAlert",
     "Refresh",
+    "UpdateAlert",
     "Verify",
 )
 
@@ -285,13 +292,42 @@ class GrpcUsers(GrpcAccounts, GrpcChannels):
     async def delete_alert(self, user_id: str, alert_id: str) -> None:
         await _answer(self._stub.DeleteAlert(users_pb2.AlertRequest(user_id=user_id, alert_id=alert_id)))
 
-    async def notifications(self, user_id: str, *, unread_only: bool, limit: int, page_token: str) -> NotificationPage:
+    async def explain_alert(self, user_id: str, alert_id: str) -> bytes:
+        request = users_pb2.AlertRequest(user_id=user_id, alert_id=alert_id)
+        return (await _answer(self._stub.ExplainAlert(request))).json
+
+    async def preview_alert(self, user_id: str, wish: PreviewWish) -> bytes:
+        prices = [users_pb2.PastPrice(time=time, price=price) for time, price in wish.prices or ()]
+        request = users_pb2.PreviewAlertRequest(
+            rule=_wish(wish.rule, user_id),
+            start=wish.start,
+            end=wish.end,
+            given=wish.prices is not None,
+            prices=prices,
+        )
+        return (await _answer(self._stub.PreviewAlert(request))).json
+
+    async def notifications(
+        self, user_id: str, *, unread_only: bool, limit: int, page_token: str, since: str = "", alert_id: str = ""
+    ) -> NotificationPage:
         request = users_pb2.ListNotificationsRequest(
-            user_id=user_id, unread_only=unread_only, limit=limit, page_token=page_token
+            user_id=user_id,
+            unread_only=unread_only,
+            limit=limit,
+            page_token=page_token,
+            since=since,
+            alert_id=alert_id,
         )
         reply = await _answer(self._stub.ListNotifications(request))
         found = [StoredNotification(each.id, each.event, each.read) for each in reply.notifications]
         return NotificationPage(found, reply.next_page_token)
+
+    async def notification(self, user_id: str, notification_id: str) -> NotificationDetail:
+        request = users_pb2.NotificationRequest(user_id=user_id, notification_id=notification_id)
+        reply = await _answer(self._stub.GetNotification(request))
+        told = reply.notification
+        cause = _cause(reply.cause) if reply.HasField("cause") else None
+        return NotificationDetail(StoredNotification(told.id, told.event, told.read), cause)
 
     async def ack_notifications(self, user_id: str, ids: Sequence[str], up_to: str = "") -> int:
         request = users_pb2.AckNotificationsRequest(user_id=user_id, ids=ids, up_to=up_to)
@@ -347,15 +383,35 @@ def _wish(wish: AlertWish, user_id: str = "") -> users_pb2.CreateAlertRequest:
     )
 
 
+def _condition(reply: users_pb2.Condition) -> Condition:
+    return Condition(**{field.name: value for field, value in reply.ListFields()})
+
+
+def _cause(reply: users_pb2.Cause) -> Cause:
+    return Cause(
+        alert_id=reply.alert_id,
+        rule_version=reply.rule_version,
+        symbol=reply.symbol,
+        epoch=reply.epoch,
+        seq=reply.seq,
+        time=reply.time,
+        price=reply.price,
+        previous_price=reply.previous_price if reply.HasField("previous_price") else None,
+        condition=reply.condition,
+        threshold=reply.threshold if reply.HasField("threshold") else None,
+        conditions=[_condition(each) for each in reply.conditions],
+        trigger=reply.trigger,
+        hysteresis_pct=reply.hysteresis_pct,
+    )
+
+
 def _alert(reply: users_pb2.Alert) -> Alert:
     return Alert(
         id=reply.id,
         version=reply.version,
         status=reply.status,
         symbol=reply.symbol,
-        conditions=[
-            Condition(**{field.name: value for field, value in each.ListFields()}) for each in reply.conditions
-        ],
+        conditions=[_condition(each) for each in reply.conditions],
         trigger=reply.trigger,
         cooldown_s=reply.cooldown_s,
         hysteresis_pct=reply.hysteresis_pct,

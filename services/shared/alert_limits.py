@@ -15,6 +15,9 @@ MOST_SNOOZE_S: Final = 366 * 86_400
 MOST_HYSTERESIS_PCT: Final = 50.0
 MOST_MESSAGE: Final = 500
 MOST_CHANNELS: Final = 10
+MOST_PREVIEW_BARS: Final = 10_000
+MOST_PREVIEW_TICKS: Final = 10_000
+MOST_PREVIEW_FIRINGS: Final = 1000
 
 PREDICTIONS: Final = ("buy", "sell", "hold")
 TRIGGERS: Final = ("once", "every_time", "once_per_minute", "once_per_bar")

@@ -34,6 +34,7 @@ from services.users.housekeeping import keep_house
 from services.users.intake import Desk, Intake
 from services.users.outbox import Relay
 from services.users.passwords import Passwords
+from services.users.previews import Previews
 from services.users.profiles import Profiles
 from services.users.rpc import Servicer
 from services.users.rules import Rules

@@ -1,45 +1,35 @@
 """The gRPC face of this room: protobuf in, protobuf out, and nothing decided here."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from services.shared.database import Database
 from services.shared.events import rfc3339
 from services.shared.rpc import users_pb2 as pb
 from services.users import tickets, tokens
-from services.users.account_calls import AccountCalls, check_key, wrong
+from services.users.account_calls import AccountCalls, check_key
 from services.users.accounts import Accounts
+from services.users.alert_calls import AlertCalls
 from services.users.channel_calls import ChannelCalls
-from services.users.core.asked import Asked, AskedCondition
 from services.users.core.profiles import Change
 from services.users.profiles import Profiles
-from services.users.rules import Change as RuleChange
-from services.users.rules import Rules
 from services.users.sessions import Login, Sessions
-from services.users.store import after_number, is_id, notifications, page_size
+from services.users.store import after_number
 from services.users.store.accounts import Account
-from services.users.store.alerts import StoredAlert
 from services.users.store.sessions import Ref
 from services.users.tickets import Tickets
 
-MOST_ACKS: Final = 100
 _log = logging.getLogger("tickroom.users.rpc")
 
 
 @dataclass(frozen=True, slots=True)
-class Servicer(AccountCalls, ChannelCalls):
+class Servicer(AlertCalls, AccountCalls, ChannelCalls):
     """`Users` of proto/users.proto. Errors are ours; `services.shared.rpc` turns them into status codes."""
 
     accounts: Accounts
     sessions: Sessions
     tickets: Tickets
     profiles: Profiles
-    rules: Rules
-    database: Database
-    now: Callable[[], datetime]
 
     async def Register(self, request: pb.RegisterRequest, context: Any) -> pb.LoginReply:
         check_key(request.idempotency_key)
@@ -109,47 +99,6 @@ class Servicer(AccountCalls, ChannelCalls):
         current = request.current_password
         return _profile(await self.profiles.update(request.user_id, asked, current, request.client))
 
-    async def CreateAlert(self, request: pb.CreateAlertRequest, context: Any) -> pb.Alert:
-        check_key(request.idempotency_key)
-        return _alert(await self.rules.create(request.user_id, _asked(request), request.idempotency_key))
-
-    async def UpdateAlert(self, request: pb.UpdateAlertRequest, context: Any) -> pb.Alert:
-        return _alert(await self.rules.change(request.user_id, request.alert_id, _change(request)))
-
-    async def ListAlerts(self, request: pb.ListAlertsRequest, context: Any) -> pb.ListAlertsReply:
-        found, next_page_token = await self.rules.page(
-            request.user_id, request.limit, request.page_token, symbol=request.symbol, status=request.status
-        )
-        return pb.ListAlertsReply(alerts=map(_alert, found), next_page_token=next_page_token)
-
-    async def GetAlert(self, request: pb.AlertRequest, context: Any) -> pb.Alert:
-        return _alert(await self.rules.get(request.user_id, request.alert_id))
-
-    async def DeleteAlert(self, request: pb.AlertRequest, context: Any) -> pb.DeleteAlertReply:
-        await self.rules.delete(request.user_id, request.alert_id)
-        return pb.DeleteAlertReply()
-
-    async def ListNotifications(self, request: pb.ListNotificationsRequest, context: Any) -> pb.ListNotificationsReply:
-        size, after = page_size(request.limit), after_number(request.page_token)
-        async with self.database.reading() as session:
-            found, last = await notifications.notifications_of(
-                session, request.user_id, unread_only=request.unread_only, after=after, limit=size
-            )
-        page = [pb.StoredNotification(id=each.id, event=each.event, read=each.read) for each in found]
-        return pb.ListNotificationsReply(notifications=page, next_page_token="" if last is None else str(last))
-
-    async def AckNotifications(self, request: pb.AckNotificationsRequest, context: Any) -> pb.AckNotificationsReply:
-        if len(request.ids) > MOST_ACKS:
-            raise wrong("ids", f"must be up to {MOST_ACKS}")
-        ids = [each for each in request.ids if is_id(each)]
-        up_to = request.up_to if is_id(request.up_to) else ""
-        marked = 0
-        if ids or up_to:
-            async with self.database.transaction() as session:
-                read_at = rfc3339(self.now())
-                marked = await notifications.mark_read(session, request.user_id, ids, up_to, read_at)
-        return pb.AckNotificationsReply(marked=marked)
-
 
 def _login(login: Login) -> pb.LoginReply:
     return pb.LoginReply(
@@ -174,53 +123,3 @@ def _profile(account: Account) -> pb.Profile:
 
 def _ref(session: pb.SessionRef) -> Ref:
     return session.user_id, session.session_id, session.version
-
-
-def _asked(request: pb.CreateAlertRequest) -> Asked:
-    return Asked(
-        symbol=request.symbol,
-        conditions=tuple(_condition(each) for each in request.conditions),
-        trigger=request.trigger,
-        cooldown_s=request.cooldown_s,
-        hysteresis_pct=request.hysteresis_pct,
-        expires_at=request.expires_at if request.HasField("expires_at") else None,
-        message=request.message if request.HasField("message") else None,
-        channels=tuple(request.channels),
-        market_hours_only=request.market_hours_only,
-        snoozed_until=request.snoozed_until if request.HasField("snoozed_until") else None,
-        snooze_s=request.snooze_s if request.HasField("snooze_s") else None,
-    )
-
-
-def _condition(condition: pb.Condition) -> AskedCondition:
-    given: dict[str, Any] = {field.name: value for field, value in condition.ListFields()}
-    return AskedCondition(**{"type": "", **given})
-
-
-def _change(request: pb.UpdateAlertRequest) -> RuleChange:
-    asked = _asked(request.rule)
-    unknown = set(request.given).difference(asked.__struct_fields__)
-    if unknown:
-        raise wrong("given", "must be names of the fields of a rule")
-    fields = {name: getattr(asked, name) for name in request.given}
-    return RuleChange(fields, request.paused if request.HasField("paused") else None)
-
-
-def _alert(alert: StoredAlert) -> pb.Alert:
-    rule = alert.rule
-    return pb.Alert(
-        id=rule.id,
-        version=rule.version,
-        status=alert.shown,
-        symbol=rule.symbol,
-        conditions=[pb.Condition(type=each.type, **each.given()) for each in alert.conditions],
-        trigger=rule.trigger,
-        cooldown_s=rule.cooldown_s,
-        hysteresis_pct=rule.hysteresis_pct,
-        expires_at=rule.expires_at,
-        message=rule.message,
-        channels=alert.channels,
-        created_at=alert.created_at,
-        market_hours_only=alert.market_hours_only,
-        snoozed_until=alert.snoozed_until,
-    )

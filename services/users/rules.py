@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,6 +19,7 @@ from services.users.bell import Bell, Takings
 from services.users.clients import Market
 from services.users.core.asked import Asked
 from services.users.core.drafts import Draft, checked, known_or_refused, outcome, refused, timed
+from services.users.core.explain import explain
 from services.users.store import after_number, alerts, is_id, keys, page_size
 from services.users.store.accounts import lock_account
 from services.users.store.alerts import StoredAlert
@@ -101,6 +102,22 @@ class Rules:
             async with self.database.reading() as session:
                 if (found := await alerts.alert_of(session, user_id, alert_id)) is not None:
                     return found
+        raise _unknown()
+
+    async def explain(self, user_id: str, alert_id: str) -> dict[str, Any]:
+        """Where the rule stands: `core.explain.Explanation`, of the last checkpoint, and which record that was.
+
+        The engine checkpoints at least every second, so this is at most about that old. Raises NotFound.
+        """
+        if is_id(alert_id):
+            async with self.database.reading() as session:
+                found = await alerts.standing_of(session, user_id, alert_id)
+            if found is not None:
+                rule, status = found.alert.rule, found.alert.shown
+                position = {"epoch": found.epoch, "seq": found.seq} if found.epoch else None
+                told = explain(rule, found.state, status, found.side)
+                known = {"alert_id": rule.id, "version": rule.version, "status": status, "position": position}
+                return known | cast(dict[str, Any], msgspec.to_builtins(told))
         raise _unknown()
 
     async def page(

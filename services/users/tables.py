@@ -176,7 +176,10 @@ class WatchedSymbolRow(Base):
 
 
 class FiringRow(Base):
-    """A rule fired, once for (alert_id, rule_version, epoch, seq). Outlives its rule. id: of the notification too."""
+    """A rule fired, once for (alert_id, rule_version, epoch, seq). Outlives its rule. id: of the notification too.
+
+    rule: what it waited for then, JSON of `store.notifications.Definition`.
+    """
 
     __tablename__ = "firings"
 
@@ -192,6 +195,7 @@ class FiringRow(Base):
     threshold: Mapped[float | None] = mapped_column(Float)
     price: Mapped[float] = mapped_column(Float)
     previous_price: Mapped[float | None] = mapped_column(Float)
+    rule: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     __table_args__ = (UniqueConstraint("alert_id", "rule_version", "epoch", "seq"),)
 
@@ -199,7 +203,8 @@ class FiringRow(Base):
 class NotificationRow(Base):
     """What a person is told, as it goes to topic `notifications`. published_at null: the outbox.
 
-    shown: false for what the gateways alone are told, that a login is worth nothing any more.
+    shown: false for what the gateways alone are told, that a login is worth nothing any more. happened_at: the
+    timestamp that people see, on the clock of its cause.
     """
 
     __tablename__ = "notifications"
@@ -212,6 +217,7 @@ class NotificationRow(Base):
     published_at: Mapped[str | None] = mapped_column(TIME)
     read_at: Mapped[str | None] = mapped_column(TIME)
     shown: Mapped[bool] = mapped_column(Boolean, server_default=true())
+    happened_at: Mapped[str] = mapped_column(TIME, server_default="")
 
     __table_args__ = (
         Index("ix_notifications_user", "user_id", "number"),

@@ -12,7 +12,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from services.gateway.backends import Condition
+from services.gateway.backends import AlertWish, Condition
 from services.gateway.http.bodies import ExactBody, Text
 from services.shared import alert_limits as limits
 from services.shared.events import parse_time, rfc3339
@@ -215,6 +215,19 @@ class AlertChange(RuleFields):
         return sorted(renamed)
 
 
-def conditions_of(body: AlertBody | AlertChange) -> list[Condition]:
+def wish_of(body: AlertBody | AlertChange, symbol: str, key: str = "") -> AlertWish:
     given = body.conditions or ([body.condition] if body.condition else [])
-    return [each.condition() for each in given]
+    return AlertWish(
+        symbol=symbol,
+        conditions=[each.condition() for each in given],
+        trigger=body.trigger,
+        cooldown_s=body.cooldown_s,
+        hysteresis_pct=body.hysteresis_pct,
+        expires_at=body.expires_at,
+        message=body.message,
+        channels=body.channels,
+        idempotency_key=key,
+        market_hours_only=body.market_hours_only,
+        snoozed_until=body.snoozed_until,
+        snooze_s=body.snooze_s,
+    )

@@ -8,8 +8,8 @@ from pydantic import Field
 from starlette.routing import Route
 
 from services.gateway import backends
-from services.gateway.backends import Alert, AlertWish, Users
-from services.gateway.http.alert_bodies import AlertBody, AlertChange, conditions_of
+from services.gateway.backends import Alert, Users
+from services.gateway.http.alert_bodies import AlertBody, AlertChange, wish_of
 from services.gateway.http.bodies import Query
 from services.gateway.http.callers import CHANGES, READS, Callers
 from services.gateway.http.routing import (
@@ -107,7 +107,7 @@ class Alerts:
     )
     async def create(self, caller: Caller, key: IdempotencyKey, body: AlertBody) -> Answer[AlertShown]:
         """A rule counts from the tick at which it becomes active: no later tick is missed, none before counts."""
-        wish = _wish(body, await self.symbols.resolve(body.symbol), key)
+        wish = wish_of(body, await self.symbols.resolve(body.symbol), key)
         made = await self.users.create_alert(caller.user_id, wish)
         return Answer(_shown(made), {"Location": f"{PATH}/{made.id}"})
 
@@ -128,30 +128,13 @@ class Alerts:
         else leaves latch and cooldown as they are.
         """
         symbol = await self.symbols.resolve(body.symbol) if body.symbol else ""
-        change = backends.AlertChange(_wish(body, symbol), body.given(), body.paused)
+        change = backends.AlertChange(wish_of(body, symbol), body.given(), body.paused)
         return _shown(await self.users.change_alert(caller.user_id, alert_id, change))
 
     @endpoint("Delete a rule", who=Who.OWNER, scopes=CHANGES, errors=_UNKNOWN)
     async def delete(self, caller: Caller, alert_id: Id) -> None:
         """Its notifications stay."""
         await self.users.delete_alert(caller.user_id, alert_id)
-
-
-def _wish(body: AlertBody | AlertChange, symbol: str, key: str = "") -> AlertWish:
-    return AlertWish(
-        symbol=symbol,
-        conditions=conditions_of(body),
-        trigger=body.trigger,
-        cooldown_s=body.cooldown_s,
-        hysteresis_pct=body.hysteresis_pct,
-        expires_at=body.expires_at,
-        message=body.message,
-        channels=body.channels,
-        idempotency_key=key,
-        market_hours_only=body.market_hours_only,
-        snoozed_until=body.snoozed_until,
-        snooze_s=body.snooze_s,
-    )
 
 
 def _shown(alert: Alert) -> AlertShown:

@@ -15,6 +15,7 @@ from services.gateway.backends import Prediction, StockData, Users
 from services.gateway.config import Settings
 from services.gateway.http.accounts import Accounts
 from services.gateway.http.admission import Admission
+from services.gateway.http.alert_reports import AlertReports
 from services.gateway.http.alerts import Alerts
 from services.gateway.http.api_keys import ApiKeys
 from services.gateway.http.callers import Callers
@@ -75,6 +76,7 @@ def rest_routes(desk: Desk) -> list[BaseRoute]:
         *ApiKeys(desk.users, callers).routes(),
         *Stocks(desk.stock_data, callers).routes(),
         *Predictions(desk.prediction, desk.symbols, callers).routes(),
+        *AlertReports(desk.users, desk.symbols, callers).routes(),
         *Alerts(desk.users, desk.symbols, callers).routes(),
         *Channels(desk.users, callers).routes(),
         *Notifications(desk.users, callers).routes(),

@@ -1598,6 +1598,88 @@ class DeleteAlertReply(_message.Message):
 Global___DeleteAlertReply: _TypeAlias = DeleteAlertReply  # noqa: Y015
 
 @_typing.final
+class PastPrice(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    time: _builtins.str
+    price: _builtins.float
+    def __init__(
+        self,
+        *,
+        time: _builtins.str = ...,
+        price: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["price", b"price", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PastPrice: _TypeAlias = PastPrice  # noqa: Y015
+
+@_typing.final
+class PreviewAlertRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    GIVEN_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    start: _builtins.str
+    """dates of stored bars, inclusive; empty = all"""
+    end: _builtins.str
+    given: _builtins.bool
+    """run over `prices` instead of stored bars"""
+    @_builtins.property
+    def rule(self) -> Global___CreateAlertRequest:
+        """user_id and idempotency_key are not read"""
+
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PastPrice]:
+        """up to 10,000, in the order of their times"""
+
+    def __init__(
+        self,
+        *,
+        rule: Global___CreateAlertRequest | None = ...,
+        start: _builtins.str = ...,
+        end: _builtins.str = ...,
+        given: _builtins.bool = ...,
+        prices: _abc.Iterable[Global___PastPrice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "given", b"given", "prices", b"prices", "rule", b"rule", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewAlertRequest: _TypeAlias = PreviewAlertRequest  # noqa: Y015
+
+@_typing.final
+class Report(_message.Message):
+    """JSON as people see it: `Explanation` of services/users/core/explain.py, `Previewed` of services/users/previews.py."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JSON_FIELD_NUMBER: _builtins.int
+    json: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["json", b"json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Report: _TypeAlias = Report  # noqa: Y015
+
+@_typing.final
 class CreateChannelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -184,6 +184,16 @@ class UsersStub:
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.AlertRequest.SerializeToString,
                 response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.DeleteAlertReply.FromString,
                 _registered_method=True)
+        self.ExplainAlert = channel.unary_unary(
+                '/tickroom.users.v1.Users/ExplainAlert',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.AlertRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Report.FromString,
+                _registered_method=True)
+        self.PreviewAlert = channel.unary_unary(
+                '/tickroom.users.v1.Users/PreviewAlert',
+                request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.PreviewAlertRequest.SerializeToString,
+                response_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.Report.FromString,
+                _registered_method=True)
         self.CreateChannel = channel.unary_unary(
                 '/tickroom.users.v1.Users/CreateChannel',
                 request_serializer=services_dot_shared_dot_rpc_dot_users__pb2.CreateChannelRequest.SerializeToString,
@@ -416,7 +426,7 @@ class UsersServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetWatchlist(self, request, context):
-        """Safe to repeat. Put: INVALID_ARGUMENT too many symbols; NOT_FOUND an unknown one.
+        """Safe to repeat. Put: INVALID_ARGUMENT too many symbols, or an unknown one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -458,6 +468,20 @@ class UsersServicer:
 
     def DeleteAlert(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainAlert(self, request, context):
+        """Where a rule stands, as of the last checkpoint. NOT_FOUND for a rule of somebody else. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewAlert(self, request, context):
+        """What a rule would have done. INVALID_ARGUMENT a wrong rule or wrong prices; NOT_FOUND unknown symbol. Safe to repeat.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -689,6 +713,16 @@ def add_UsersServicer_to_server(servicer, server):
                     servicer.DeleteAlert,
                     request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.AlertRequest.FromString,
                     response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.DeleteAlertReply.SerializeToString,
+            ),
+            'ExplainAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainAlert,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.AlertRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Report.SerializeToString,
+            ),
+            'PreviewAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewAlert,
+                    request_deserializer=services_dot_shared_dot_rpc_dot_users__pb2.PreviewAlertRequest.FromString,
+                    response_serializer=services_dot_shared_dot_rpc_dot_users__pb2.Report.SerializeToString,
             ),
             'CreateChannel': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateChannel,
@@ -1556,6 +1590,60 @@ class Users:
             '/tickroom.users.v1.Users/DeleteAlert',
             services_dot_shared_dot_rpc_dot_users__pb2.AlertRequest.SerializeToString,
             services_dot_shared_dot_rpc_dot_users__pb2.DeleteAlertReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/ExplainAlert',
+            services_dot_shared_dot_rpc_dot_users__pb2.AlertRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.Report.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tickroom.users.v1.Users/PreviewAlert',
+            services_dot_shared_dot_rpc_dot_users__pb2.PreviewAlertRequest.SerializeToString,
+            services_dot_shared_dot_rpc_dot_users__pb2.Report.FromString,
             options,
             channel_credentials,
             insecure,

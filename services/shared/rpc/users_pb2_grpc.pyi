@@ -100,7 +100,7 @@ class UsersStub:
     (`wrong_password`); RESOURCE_EXHAUSTED throttled; NOT_FOUND no such account.
     """
     GetWatchlist: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetWatchlistRequest, _users_pb2.Watchlist]
-    """Safe to repeat. Put: INVALID_ARGUMENT too many symbols; NOT_FOUND an unknown one."""
+    """Safe to repeat. Put: INVALID_ARGUMENT too many symbols, or an unknown one."""
     PutWatchlist: _grpc.UnaryUnaryMultiCallable[_users_pb2.PutWatchlistRequest, _users_pb2.Watchlist]
     CreateAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateAlertRequest, _users_pb2.Alert]
     """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
@@ -112,6 +112,10 @@ class UsersStub:
     """Safe to repeat. NOT_FOUND for a rule of somebody else, as for none."""
     GetAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Alert]
     DeleteAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.DeleteAlertReply]
+    ExplainAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Report]
+    """Where a rule stands, as of the last checkpoint. NOT_FOUND for a rule of somebody else. Safe to repeat."""
+    PreviewAlert: _grpc.UnaryUnaryMultiCallable[_users_pb2.PreviewAlertRequest, _users_pb2.Report]
+    """What a rule would have done. INVALID_ARGUMENT a wrong rule or wrong prices; NOT_FOUND unknown symbol. Safe to repeat."""
     CreateChannel: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateChannelRequest, _users_pb2.Channel]
     """A way to reach the user beyond the socket. INVALID_ARGUMENT a wrong one, or a kind that is off here; ALREADY_EXISTS
     an idempotency key that was used for something else; RESOURCE_EXHAUSTED over the user's limit of channels.
@@ -202,7 +206,7 @@ class UsersAsyncStub(UsersStub):
     (`wrong_password`); RESOURCE_EXHAUSTED throttled; NOT_FOUND no such account.
     """
     GetWatchlist: _aio.UnaryUnaryMultiCallable[_users_pb2.GetWatchlistRequest, _users_pb2.Watchlist]  # type: ignore[assignment]
-    """Safe to repeat. Put: INVALID_ARGUMENT too many symbols; NOT_FOUND an unknown one."""
+    """Safe to repeat. Put: INVALID_ARGUMENT too many symbols, or an unknown one."""
     PutWatchlist: _aio.UnaryUnaryMultiCallable[_users_pb2.PutWatchlistRequest, _users_pb2.Watchlist]  # type: ignore[assignment]
     CreateAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateAlertRequest, _users_pb2.Alert]  # type: ignore[assignment]
     """INVALID_ARGUMENT a wrong rule; NOT_FOUND unknown symbol; RESOURCE_EXHAUSTED over the user's limit of rules.
@@ -214,6 +218,10 @@ class UsersAsyncStub(UsersStub):
     """Safe to repeat. NOT_FOUND for a rule of somebody else, as for none."""
     GetAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Alert]  # type: ignore[assignment]
     DeleteAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.DeleteAlertReply]  # type: ignore[assignment]
+    ExplainAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.AlertRequest, _users_pb2.Report]  # type: ignore[assignment]
+    """Where a rule stands, as of the last checkpoint. NOT_FOUND for a rule of somebody else. Safe to repeat."""
+    PreviewAlert: _aio.UnaryUnaryMultiCallable[_users_pb2.PreviewAlertRequest, _users_pb2.Report]  # type: ignore[assignment]
+    """What a rule would have done. INVALID_ARGUMENT a wrong rule or wrong prices; NOT_FOUND unknown symbol. Safe to repeat."""
     CreateChannel: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateChannelRequest, _users_pb2.Channel]  # type: ignore[assignment]
     """A way to reach the user beyond the socket. INVALID_ARGUMENT a wrong one, or a kind that is off here; ALREADY_EXISTS
     an idempotency key that was used for something else; RESOURCE_EXHAUSTED over the user's limit of channels.
@@ -445,7 +453,7 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.GetWatchlistRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.Watchlist, _abc.Awaitable[_users_pb2.Watchlist]]:
-        """Safe to repeat. Put: INVALID_ARGUMENT too many symbols; NOT_FOUND an unknown one."""
+        """Safe to repeat. Put: INVALID_ARGUMENT too many symbols, or an unknown one."""
 
     @_abc_1.abstractmethod
     def PutWatchlist(
@@ -493,6 +501,22 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.AlertRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.DeleteAlertReply, _abc.Awaitable[_users_pb2.DeleteAlertReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ExplainAlert(
+        self,
+        request: _users_pb2.AlertRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.Report, _abc.Awaitable[_users_pb2.Report]]:
+        """Where a rule stands, as of the last checkpoint. NOT_FOUND for a rule of somebody else. Safe to repeat."""
+
+    @_abc_1.abstractmethod
+    def PreviewAlert(
+        self,
+        request: _users_pb2.PreviewAlertRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_users_pb2.Report, _abc.Awaitable[_users_pb2.Report]]:
+        """What a rule would have done. INVALID_ARGUMENT a wrong rule or wrong prices; NOT_FOUND unknown symbol. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def CreateChannel(

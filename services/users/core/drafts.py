@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Final, Literal, get_args
 
+import msgspec
+
 from services.shared.alert_limits import (
     MOST_CHANNELS,
     MOST_CONDITIONS,
@@ -24,7 +26,8 @@ from services.shared.alert_limits import (
 from services.shared.errors import FieldError, InvalidInput
 from services.shared.events import parse_time, rfc3339
 from services.users.core.asked import Asked, AskedCondition, wrong_condition
-from services.users.core.conditions import KINDS, Condition
+from services.users.core.condition import Source
+from services.users.core.conditions import AnyCondition, decode_conditions
 from services.users.core.instants import later
 from services.users.core.rules import Trigger
 from services.users.core.templates import wrong_template
@@ -39,7 +42,7 @@ class Draft:
     """A rule that is one, save that its symbol may still be as it was typed. Times: RFC 3339, UTC, six decimals."""
 
     symbol: str
-    conditions: tuple[Condition, ...]
+    conditions: tuple[AnyCondition, ...]
     trigger: Trigger
     cooldown_s: int
     hysteresis_pct: float
@@ -48,6 +51,11 @@ class Draft:
     channels: tuple[str, ...]
     market_hours_only: bool = False
     snoozed_until: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """The topic that it waits on."""
+        return self.conditions[0].source
 
 
 def checked(asked: Asked) -> Draft:
@@ -122,7 +130,7 @@ def _definition(draft: Draft) -> tuple[object, ...]:
     return draft.symbol, draft.conditions, draft.trigger
 
 
-def _conditions(asked: Sequence[AskedCondition], errors: list[FieldError]) -> tuple[Condition, ...]:
+def _conditions(asked: Sequence[AskedCondition], errors: list[FieldError]) -> tuple[AnyCondition, ...]:
     if not 1 <= len(asked) <= MOST_CONDITIONS:
         errors.append(FieldError("conditions", f"must be 1 to {MOST_CONDITIONS} conditions"))
         return ()
@@ -130,19 +138,12 @@ def _conditions(asked: Sequence[AskedCondition], errors: list[FieldError]) -> tu
     if wrong:
         errors += wrong
         return ()
-    found = tuple(_condition(each, number, errors) for number, each in enumerate(asked))
-    conditions = tuple(each for each in found if each is not None)
+    conditions = decode_conditions(msgspec.json.encode(asked))
     if sum(each.event for each in conditions) > 1:
         errors.append(FieldError("conditions", "at most one of them may be an event (a crossing or the like)"))
+    if len({each.source for each in conditions}) > 1:
+        errors.append(FieldError("conditions", "must be all on prices or all on predictions"))
     return conditions
-
-
-def _condition(asked: AskedCondition, number: int, errors: list[FieldError]) -> Condition | None:
-    kind = KINDS.get(asked.type)
-    if kind is None:
-        errors.append(FieldError(f"conditions.{number}.type", f"must be one of {', '.join(KINDS)}"))
-        return None
-    return kind(**asked.given())
 
 
 def _trigger(asked: str, errors: list[FieldError]) -> Trigger:

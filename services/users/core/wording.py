@@ -6,12 +6,19 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from services.shared.events import AccountUpdated, AlertTriggered, SessionRevoked, rfc3339, seconds
+from services.users.core.channels import Channel
+from services.users.core.extremes import Extreme
 from services.users.core.journal import Firing, Rescaled
+from services.users.core.moves import Move
+from services.users.core.signals import ConfidenceAbove, PredictionChanged
+from services.users.core.stale import Stale
+from services.users.core.templates import filled
+from services.users.core.volume import VolumeAbove
 
 _NAMES: Final = UUID("8f0e9f0c-6a53-5d0e-9c5b-6c1d2a7b4e31")
 """The namespace of our name-based ids: the same cause always gets the same id."""
 
-_PHRASES: Final = {
+_LINES: Final = {
     "greater_than": "is above",
     "less_than": "is below",
     "crossing_up": "crossed up through",
@@ -31,10 +38,47 @@ def money(price: float) -> str:
 def message(firing: Firing) -> str:
     """The rule's own text, else a sentence such as `AAPL crossed up through 150.00: now 151.75`."""
     if firing.rule.message is not None:
-        return firing.rule.message
-    phrase = _PHRASES[firing.condition.type]
-    threshold = "" if firing.threshold is None else f" {money(firing.threshold)}"
-    return f"{firing.rule.symbol} {phrase}{threshold}: now {money(firing.price)}"
+        return filled(firing.rule.message, _values(firing))
+    return f"{firing.rule.symbol} {_what(firing)}"
+
+
+def _values(firing: Firing) -> dict[str, str]:
+    """By the name of a placeholder; what there is none of is empty."""
+    return {
+        "symbol": firing.rule.symbol,
+        "price": money(firing.price),
+        "previous_price": "" if firing.before is None else money(firing.before),
+        "threshold": "" if firing.threshold is None else money(firing.threshold),
+        "condition": firing.condition.type.replace("_", " "),
+        "time": seconds(firing.time),
+    }
+
+
+def _what(firing: Firing) -> str:
+    """What happened to the symbol, as the rest of a sentence."""
+    now = f"now {money(firing.price)}"
+    match firing.condition:
+        case Channel() as channel:
+            did = "came into" if channel.type == "entering_channel" else "left"
+            return f"{did} {money(channel.lower)} to {money(channel.upper)}: {now}"
+        case Move() as move:
+            far = f"{move.percent:g} %" if move.amount is None else money(move.amount)
+            went = "rose" if move.type == "moving_up" else "fell"
+            return f"{went} by at least {far} within {move.window_s} s: {now}"
+        case Extreme() as extreme:
+            line, beyond = ("high", "above") if extreme.type == "new_high" else ("low", "below")
+            at = "" if firing.threshold is None else f", {money(firing.threshold)}"
+            return f"is {beyond} the {line} of {extreme.days} days{at}: {now}"
+        case VolumeAbove(times=times, bars=bars):
+            return f"traded more than {times:g} times the average volume of {bars} bars: {now}"
+        case PredictionChanged():
+            return f"is predicted anew: {firing.text}"
+        case ConfidenceAbove(threshold=threshold):
+            return f"has a prediction with a confidence above {threshold:g}"
+        case Stale(after_s=after_s):
+            return f"has had no price for {after_s} s: last {money(firing.price)}"
+    line = "" if firing.threshold is None else f" {money(firing.threshold)}"
+    return f"{_LINES[firing.condition.type]}{line}: {now}"
 
 
 def triggered(firing: Firing) -> AlertTriggered:

@@ -8,14 +8,16 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import upsert
+from services.shared.topics import ALERTS, ALERTS_ON_SIGNALS
 from services.users.core.asked import Asked, AskedCondition
 from services.users.core.conditions import decode_conditions, encode_conditions
 from services.users.core.drafts import Draft, Outcome, Status
 from services.users.core.rules import Rule, RuleState, Trigger
-from services.users.tables import AlertRow, WatchedSymbolRow, table_of
+from services.users.tables import CHECKPOINTS, AlertRow, WatchedSymbolRow, table_of
 
 _decode_conditions = msgspec.json.Decoder(list[AskedCondition]).decode
 _decode_channels = msgspec.json.Decoder(list[str]).decode
+_decode_state = msgspec.json.Decoder(RuleState).decode
 _encode = msgspec.json.Encoder().encode
 _alerts: Final = table_of(AlertRow)
 
@@ -28,8 +30,6 @@ class StoredAlert:
     conditions: tuple[AskedCondition, ...]
     status: Status
     channels: tuple[str, ...]
-    market_hours_only: bool
-    snoozed_until: str | None
     created_at: str
     taken: bool
 
@@ -50,8 +50,8 @@ class StoredAlert:
             expires_at=rule.expires_at,
             message=rule.message,
             channels=self.channels,
-            market_hours_only=self.market_hours_only,
-            snoozed_until=self.snoozed_until,
+            market_hours_only=rule.market_hours_only,
+            snoozed_until=rule.snoozed_until,
         )
 
 
@@ -88,6 +88,34 @@ async def alert_of(session: AsyncSession, user_id: str, alert_id: str, *, lock: 
     asked = select(AlertRow).where(AlertRow.id == alert_id, AlertRow.user_id == user_id, ~AlertRow.deleted)
     row = await session.scalar(asked.with_for_update() if lock else asked)
     return None if row is None else _seen(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A rule with what its owner has checkpointed: of the rule, of the symbol (side), and up to which record."""
+
+    alert: StoredAlert
+    state: RuleState
+    side: bytes
+    epoch: str
+    seq: int
+
+
+async def standing_of(session: AsyncSession, user_id: str, alert_id: str) -> Standing | None:
+    row = await session.scalar(
+        select(AlertRow).where(AlertRow.id == alert_id, AlertRow.user_id == user_id, ~AlertRow.deleted)
+    )
+    if row is None:
+        return None
+    reader = ALERTS_ON_SIGNALS if row.source == "signals" else ALERTS
+    seen = CHECKPOINTS.symbols.c
+    found = (
+        await session.execute(
+            select(seen.epoch, seen.seq, seen.state).where(seen.reader == reader.name, seen.symbol == row.symbol)
+        )
+    ).first()
+    epoch, seq, side = found or ("", 0, b"")
+    return Standing(_seen(row), _decode_state(row.state), side, epoch, seq)
 
 
 async def alerts_of(
@@ -127,7 +155,7 @@ def _columns(draft: Draft, symbol: str) -> dict[str, Any]:
     return {
         "symbol": symbol,
         "conditions": encode_conditions(draft.conditions),
-        "source": draft.conditions[0].source,
+        "source": draft.source,
         "trigger": draft.trigger,
         "cooldown_s": draft.cooldown_s,
         "hysteresis_pct": draft.hysteresis_pct,
@@ -163,8 +191,6 @@ def _seen(row: AlertRow) -> StoredAlert:
         conditions=tuple(_decode_conditions(row.conditions)),
         status=cast(Status, row.status),
         channels=tuple(_decode_channels(row.channels)),
-        market_hours_only=row.market_hours_only,
-        snoozed_until=row.snoozed_until,
         created_at=row.created_at,
         taken=row.taken,
     )

@@ -2,21 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from sqlalchemy import ColumnElement, delete, literal_column, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import upsert
 from services.shared.events import AlertTriggered, Notification, SessionRevoked, encode
+from services.users.core.asked import AskedCondition
+from services.users.core.condition import Condition
 from services.users.core.journal import Firing
 from services.users.store.deliveries import add_deliveries
 from services.users.tables import FiringRow, NotificationRow, table_of
 
 _rows: Final = table_of(NotificationRow)
+_firings: Final = table_of(FiringRow)
 _HIDDEN: Final[ColumnElement[bool]] = literal_column("NOT shown")  # word for word as in the partial index
 _IN_ORDER: Final = text("SELECT pg_advisory_xact_lock(hashtext('tickroom notifications are numbered'))")
 _ONE_RELAY: Final = text("SELECT pg_try_advisory_xact_lock(hashtext('tickroom notifications are published'))")
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """`Definition` on its way in: the same JSON."""
+
+    conditions: tuple[Condition, ...]
+    trigger: str
+    hysteresis_pct: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,31 @@ class StoredNotification:
     read: bool
 
 
+class Definition(msgspec.Struct, frozen=True):
+    """What a rule waited for when it fired: kept, for the rule may be changed, rescaled or deleted."""
+
+    conditions: tuple[AskedCondition, ...]
+    trigger: str
+    hysteresis_pct: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The record that a rule fired at. definition: None for firings older than the keeping of it."""
+
+    alert_id: str
+    rule_version: int
+    symbol: str
+    epoch: str
+    seq: int
+    time: str
+    condition: str
+    threshold: float | None
+    price: float
+    previous_price: float | None
+    definition: Definition | None
+
+
 @dataclass(frozen=True, slots=True)
 class Unpublished:
     """A row of the outbox."""
@@ -33,6 +70,10 @@ class Unpublished:
     number: int
     user_id: str
     event: bytes
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_definition = msgspec.json.Decoder(Definition).decode
 
 
 async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, AlertTriggered]]) -> None:
@@ -51,11 +92,12 @@ async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, Ale
             "threshold": firing.threshold,
             "price": firing.price,
             "previous_price": firing.before,
+            "rule": _encode(_Kept(firing.rule.conditions, firing.rule.trigger, firing.rule.hysteresis_pct)),
         }
         for firing, told in firings
     ]
     if values:
-        await session.execute(upsert(session, table_of(FiringRow)).on_conflict_do_nothing(), values)
+        await session.execute(upsert(session, _firings).on_conflict_do_nothing(), values)
 
 
 async def add_notifications(session: AsyncSession, told: Sequence[Notification], created_at: str) -> None:
@@ -75,6 +117,7 @@ async def add_notifications(session: AsyncSession, told: Sequence[Notification],
             "event": encode(each),
             "created_at": created_at,
             "shown": not isinstance(each, SessionRevoked),
+            "happened_at": each.timestamp,
         }
         for each in told
     ]
@@ -83,17 +126,66 @@ async def add_notifications(session: AsyncSession, told: Sequence[Notification],
 
 
 async def notifications_of(
-    session: AsyncSession, user_id: str, *, unread_only: bool, after: int, limit: int
+    session: AsyncSession,
+    user_id: str,
+    *,
+    unread_only: bool,
+    after: int,
+    limit: int,
+    since: str = "",
+    alert_id: str = "",
 ) -> tuple[list[StoredNotification], int | None]:
-    """A page, oldest first, and the number behind which the next one begins (None at the end)."""
+    """A page, oldest first, and the number behind which the next one begins (None at the end).
+
+    since: only those with such a `timestamp` or a later one; alert_id: only those of this rule; empty = all.
+    """
     statement = select(_rows.c.number, _rows.c.id, _rows.c.event, _rows.c.read_at).where(
         _rows.c.user_id == user_id, _rows.c.number > after, _rows.c.shown
     )
     if unread_only:
         statement = statement.where(_rows.c.read_at.is_(None))
+    if since:
+        statement = statement.where(_rows.c.happened_at >= since)
+    if alert_id:
+        mine = (_firings.c.alert_id == alert_id) & (_firings.c.user_id == user_id)
+        statement = statement.where(_rows.c.id.in_(select(_firings.c.id).where(mine)))
     rows = (await session.execute(statement.order_by(_rows.c.number).limit(limit + 1))).all()
     page = [StoredNotification(row.id, row.event, row.read_at is not None) for row in rows[:limit]]
     return page, rows[limit - 1].number if len(rows) > limit else None
+
+
+async def notification_of(
+    session: AsyncSession, user_id: str, notification_id: str
+) -> tuple[StoredNotification, Cause | None] | None:
+    """One notification, and what caused it where that was a record."""
+    row = (
+        await session.execute(
+            select(_rows.c.id, _rows.c.event, _rows.c.read_at).where(
+                _rows.c.id == notification_id, _rows.c.user_id == user_id, _rows.c.shown
+            )
+        )
+    ).first()
+    if row is None:
+        return None
+    firing = (await session.execute(select(_firings).where(_firings.c.id == notification_id))).first()
+    stored = StoredNotification(row.id, row.event, row.read_at is not None)
+    return stored, None if firing is None else _cause(firing)
+
+
+def _cause(row: Any) -> Cause:
+    return Cause(
+        alert_id=row.alert_id,
+        rule_version=row.rule_version,
+        symbol=row.symbol,
+        epoch=row.epoch,
+        seq=row.seq,
+        time=row.time,
+        condition=row.condition,
+        threshold=row.threshold,
+        price=row.price,
+        previous_price=row.previous_price,
+        definition=None if row.rule is None else _decode_definition(row.rule),
+    )
 
 
 async def mark_read(session: AsyncSession, user_id: str, ids: Sequence[str], up_to: str, read_at: str) -> int:

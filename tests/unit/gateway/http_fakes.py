@@ -12,12 +12,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from services.gateway.alert_reports import PreviewWish
 from services.gateway.backends import (
     Alert,
     AlertChange,
     AlertPage,
     AlertWish,
     Bar,
+    Cause,
+    Condition,
     Forecast,
     History,
     HistoryQuestion,
@@ -27,6 +30,7 @@ from services.gateway.backends import (
     ModelMetrics,
     ModelSkill,
     ModelStatus,
+    NotificationDetail,
     NotificationPage,
     Profile,
     ProfileChange,
@@ -139,6 +143,8 @@ class FakeUsers(FakeAccounts, FakeChannels):
     revoked: list[Revocation] = field(default_factory=list)
     checked: list[Sequence[SessionRef]] = field(default_factory=list)
     stored: dict[str, Alert] = field(default_factory=dict)
+    previews: list[tuple[str, PreviewWish]] = field(default_factory=list)
+    asked_since: list[tuple[str, str]] = field(default_factory=list)
     rule_changes: list[tuple[str, str, AlertChange]] = field(default_factory=list)
     acked: list[tuple[str, tuple[str, ...], str]] = field(default_factory=list)
 
@@ -279,7 +285,28 @@ class FakeUsers(FakeAccounts, FakeChannels):
         await self.alert(user_id, alert_id)
         del self.stored[alert_id]
 
-    async def notifications(self, user_id: str, *, unread_only: bool, limit: int, page_token: str) -> NotificationPage:
+    async def explain_alert(self, user_id: str, alert_id: str) -> bytes:
+        found = await self.alert(user_id, alert_id)
+        return b'{"alert_id":"' + found.id.encode() + b'","state":"armed"}'
+
+    async def preview_alert(self, user_id: str, wish: PreviewWish) -> bytes:
+        self._check()
+        self.previews.append((user_id, wish))
+        return b'{"symbol":"AAPL","firings":[]}'
+
+    async def notification(self, user_id: str, notification_id: str) -> NotificationDetail:
+        page = await self.notifications(user_id, unread_only=False, limit=100, page_token="")
+        found = {each.id: each for each in page.notifications}
+        if notification_id not in found:
+            raise NotFound("there is no such notification", code="unknown_notification")
+        line = Condition("crossing_up", 150.0)
+        cause = Cause("a1", 3, "AAPL", "e", 7, TIME, 151.75, 149.0, "crossing_up", 150.0, [line], "every_time", 0.5)
+        return NotificationDetail(found[notification_id], cause if notification_id == "n1" else None)
+
+    async def notifications(
+        self, user_id: str, *, unread_only: bool, limit: int, page_token: str, since: str = "", alert_id: str = ""
+    ) -> NotificationPage:
+        self.asked_since.append((since, alert_id))
         event = AlertTriggered(
             id="n1",
             alert_id="a1",

@@ -7,7 +7,7 @@ import pytest
 from services.gateway.backends import Condition
 from services.gateway.http.alert_bodies import TYPES, AlertBody
 from services.shared.errors import Conflict
-from tests.unit.gateway.http_fakes import Front, problem_of
+from tests.unit.gateway.http_fakes import TIME, Front, problem_of
 
 UP = {"type": "crossing_up", "threshold": 150.0}
 RULE = {"symbol": "AAPL", "conditions": [UP]}
@@ -190,6 +190,45 @@ async def test_a_wrong_change_is_refused_with_the_field_named(change: dict[str, 
     assert front.users.rule_changes == []
 
 
+async def test_a_rule_is_explained() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        await client.post("/api/v1/alerts", json=RULE)
+        answer = await client.get("/api/v1/alerts/a1/explain")
+        assert (answer.status_code, answer.json()) == (200, {"alert_id": "a1", "state": "armed"})
+        problem_of(await client.get("/api/v1/alerts/a9/explain"), 404, "unknown_alert")
+
+
+async def test_a_rule_is_previewed_over_bars_or_over_prices() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        answer = await client.post("/api/v1/alerts/preview", json=RULE | {"symbol": "apple", "start": "2012-01-01"})
+        assert (answer.status_code, answer.json()) == (200, {"symbol": "AAPL", "firings": []})
+        ticks = [{"time": "2012-01-01T15:00:00Z", "price": 149.0}]
+        await client.post("/api/v1/alerts/preview", json=RULE | {"ticks": ticks})
+    (user_id, over_bars), (_, over_prices) = front.users.previews
+    assert (user_id, over_bars.rule.symbol, over_bars.start, over_bars.end) == ("u1", "AAPL", "2012-01-01", "")
+    assert (over_bars.prices, over_prices.prices) == (None, [("2012-01-01T15:00:00Z", 149.0)])
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"ticks": [{"time": "2012-01-01T15:00:00Z", "price": 0}]}, "ticks.0.price"),
+        ({"ticks": [{"price": 1}]}, "ticks.0.time"),
+        ({"ticks": [{"time": "2012-01-01T15:00:00Z", "price": 1}] * 10_001}, "ticks"),
+        ({"start": 2012}, "start"),
+        ({"conditions": []}, "conditions"),
+    ],
+)
+async def test_a_wrong_preview_is_refused(change: dict[str, Any], field: str) -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        body = problem_of(await client.post("/api/v1/alerts/preview", json=RULE | change), 422, "invalid")
+    assert [each["loc"] for each in body["errors"]] == [field]
+    assert front.users.previews == []
+
+
 async def test_rules_are_filtered() -> None:
     front = Front()
     async with front.client(signed_in=True) as client:
@@ -247,6 +286,9 @@ async def test_rules_are_listed_read_and_deleted() -> None:
         ("GET", "/api/v1/alerts"),
         ("GET", "/api/v1/alerts/a1"),
         ("PATCH", "/api/v1/alerts/a1"),
+        ("GET", "/api/v1/alerts/a1/explain"),
+        ("POST", "/api/v1/alerts/preview"),
+        ("GET", "/api/v1/notifications/n1"),
         ("DELETE", "/api/v1/alerts/a1"),
         ("GET", "/api/v1/notifications"),
         ("POST", "/api/v1/notifications/read"),
@@ -277,6 +319,40 @@ async def test_notifications_are_the_pushed_objects_plus_read() -> None:
         "timestamp",
         "read",
     ]
+
+
+async def test_history_is_asked_from_an_instant_on_and_of_one_rule() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        await client.get("/api/v1/notifications?since=2012-06-01T16:00:00%2B02:00&alert_id=a1")
+        problem_of(await client.get("/api/v1/notifications?since=2012-06-01T16:00:00"), 422, "invalid")
+        problem_of(await client.get("/api/v1/notifications?since=0001-01-01T00:00:00Z"), 422, "invalid")
+    assert front.users.asked_since == [("2012-06-01T14:00:00Z", "a1")]
+
+
+async def test_why_a_rule_fired() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        pushed = (await client.get("/api/v1/notifications")).json()["items"]
+        found = (await client.get("/api/v1/notifications/n1")).json()
+        assert found.pop("cause") == {
+            "alert_id": "a1",
+            "rule_version": 3,
+            "symbol": "AAPL",
+            "epoch": "e",
+            "seq": 7,
+            "time": TIME,
+            "price": 151.75,
+            "previous_price": 149.0,
+            "condition": "crossing_up",
+            "threshold": 150.0,
+            "conditions": [UP],
+            "trigger": "every_time",
+            "hysteresis_pct": 0.5,
+        }
+        assert found == pushed[0]
+        assert (await client.get("/api/v1/notifications/n0")).json()["cause"] is None
+        problem_of(await client.get("/api/v1/notifications/n9"), 404, "unknown_notification")
 
 
 async def test_notifications_are_marked_as_read() -> None:
