@@ -48,6 +48,7 @@ _log = logging.getLogger("tickroom.gateway")
 
 _WAIT_FOR_ROOMS_S = 5.0
 _SWEEP_EVERY_S = 2.5
+_SEEN_S = 1.0
 _READ_BACK = 4
 """Records that are read back of each partition for each one kept of a symbol: a partition has several symbols."""
 
@@ -99,7 +100,10 @@ class Gateway:
 
     async def _show_out(self, stop: asyncio.Event, shown_out: asyncio.Event) -> None:
         await stop.wait()
+        over = asyncio.get_running_loop().time() + self._settings.drain_s
         await self._drain.empty()
+        if self._settings.drain_s >= _SEEN_S:  # long enough for a balancer to see that this gateway is not ready
+            await asyncio.sleep(over - asyncio.get_running_loop().time())
         shown_out.set()
 
     async def _furnish(self, house: AsyncExitStack) -> tuple[ASGIApp, Sequence[Check]]:

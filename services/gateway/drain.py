@@ -93,12 +93,12 @@ class Drain:
         self.draining = True
         begun = self._clock()
         while self._untold:
-            left_s = begun + self._over_s * _GOODBYES - self._clock()
-            for mark in list(self._untold)[: ceil(len(self._untold) / max(1.0, left_s / _SLICE_S))]:
+            slices = max(1.0, (begun + self._over_s * _GOODBYES - self._clock()) / _SLICE_S)
+            for mark in list(self._untold)[: ceil(len(self._untold) / slices)]:
                 if (close := self._untold.pop(mark, None)) is not None:
                     self._tell(close)
             if self._untold:
-                await asyncio.sleep(_SLICE_S)
+                await asyncio.sleep(_SLICE_S * max(1.0, slices / (len(self._untold) + 1)))
         while (self._open or self._requests) and (left_s := begun + self._over_s - self._clock()) > 0:
             self._changed.clear()
             with suppress(TimeoutError):

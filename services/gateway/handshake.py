@@ -103,13 +103,14 @@ class Handshake:
         if len(tokens) + len(tickets) + ("authorization" in websocket.headers) + (key is not None) > 1:
             raise Unauthenticated("one credential is enough, and several are suspicious", code="bad_token")
         if tickets:
-            return await self._redeem(tickets[0])
+            return await self.redeem(tickets[0])
         if key is not None:
             return await self._verifier.verify_key(key)
         token = tokens[0] if tokens else bearer(websocket.headers)
         return None if token is None else await self._verifier.verify(token)
 
-    async def _redeem(self, ticket: str) -> Caller:
+    async def redeem(self, ticket: str) -> Caller:
+        """Whose ticket it is, once. Raises Unauthenticated, Unavailable."""
         if not ticket or len(ticket) > _MOST_TICKET_CHARACTERS:
             raise Unauthenticated("this ticket is not one of ours, or used already", code="bad_ticket")
         return await self._users.redeem_ticket(ticket)

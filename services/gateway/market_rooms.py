@@ -101,7 +101,7 @@ class _Visit:
         if conversation.visitor.hold:
             self._holding = asyncio.get_running_loop().call_later(_HOLD_S, self._hold_no_longer)
         self._enter_if_free()
-        await conversation.check()
+        conversation.check()
         listening = conversation.listen(self._hear, self._say)
         if self._waiting is None:
             await listening
@@ -158,7 +158,7 @@ class _Visit:
             match said:
                 case Auth():
                     self._enter_if_free()
-                    await self._conversation.check()
+                    self._conversation.check()
                 case Subscribe() if self._symbol is None:
                     await self._subscribe(said)
                 case Unsubscribe() if self._symbol is None:

@@ -148,7 +148,12 @@ def close_code(error: TickroomError) -> int:
 
 
 def close_reason(error: TickroomError) -> str:
-    """What fits into a close frame: the error's code, with when to come back where that is known."""
+    """What fits into a close frame: the error's code, with when to come back where that is known.
+
+    Whoever is shown out by a gateway that stops is told that alone: the close code has said why.
+    """
+    if error.code == "draining" and error.retry_after_s is not None:
+        return f"retry_after_ms={ceil(error.retry_after_s * 1000)}"
     wait = "" if error.retry_after_s is None else f" retry_after_ms={ceil(error.retry_after_s * 1000)}"
     return f"{error.code}{wait}".encode("ascii", "replace")[:_MOST_REASON_BYTES].decode()
 

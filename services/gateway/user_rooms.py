@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from starlette.websockets import WebSocket
@@ -70,6 +71,7 @@ class _Visit:
         self._waiting = asyncio.Event()
         self._known = asyncio.Event()
         self._inbox = Inbox(self._waiting.set)
+        conversation.demand = partial(_demand_own_room, user_id=user_id)
 
     async def run(self) -> None:
         if not self._conversation.owes_token:
@@ -82,7 +84,7 @@ class _Visit:
     async def _tell(self) -> None:
         await self._known.wait()
         self._hall.listen(self._user_id, self._inbox)
-        await self._conversation.check()
+        self._conversation.check()
         while True:
             while (notice := self._inbox.next()) is not None:
                 await self._say(notice.text)
@@ -121,7 +123,6 @@ class _Visit:
             case Ack():
                 await self._ack(said)
             case Auth():
-                _demand_own_room(self._conversation.caller, self._user_id)
                 self._known.set()
             case _:
                 await self._say(spoken(wrong(said, "not_here", "this room has notifications only")))

@@ -110,4 +110,6 @@ def _line(problem: dict[str, object]) -> str:
     location = problem["loc"]
     name = ".".join(str(part) for part in location).upper() if isinstance(location, tuple) else ""
     message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "bool_parsing":
+        message = "accepts true or false"
     return f"{name}: {message}" if name else message

@@ -16,13 +16,17 @@ class Freshness:
 
     def __init__(self, after_s: int) -> None:
         self._after = timedelta(seconds=after_s)
+        self._epoch = b""
         self._newest = ""
         self._before = ""
         self._limit_of = ""
         self._limit = ""
 
     def note(self, update: Update) -> None:
-        """Moves the replay's clock on; called with one record of each batch."""
+        """Moves the replay's clock on; called with one record of each batch. A new epoch sets it anew."""
+        if update.replayed and update.epoch > self._epoch:
+            self._epoch = update.epoch
+            self._newest = self._before = ""
         if update.replayed and (time := update.time) > self._newest:
             self._before, self._newest = self._newest, time
 

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from services.gateway.core.wire import Kind, Update
 
 MOST_FACTS: Final = 1024
-"""Predictions, splits and corrections that may wait for one extended connection; with more it is too slow."""
+"""Bars, predictions, splits and corrections that may wait for one extended connection; with more it is too slow."""
 
 
 class Waiting:
@@ -67,10 +67,10 @@ class PlainOutbox:
 
 
 class ExtendedOutbox:
-    """Of each symbol, in order: the newest price, the newest bar of each timeframe, and every fact.
+    """Of each symbol, in order: the newest price, and every fact.
 
-    A price or bar that is overtaken is counted in `conflated` of the record that follows it, so a client that adds
-    these up arrives at `seq`. Facts (predictions, splits, corrections) are never merged: more than MOST_FACTS overflow.
+    A price that is overtaken is counted in `conflated` of the record that follows it, so a client that adds these up
+    arrives at `seq`. Facts (bars, predictions, splits, corrections) are never merged: more than MOST_FACTS overflow.
     """
 
     __slots__ = ("_facts", "_of_symbol", "_size", "merged", "overflowed")
@@ -91,11 +91,11 @@ class ExtendedOutbox:
         queue = self._of_symbol.setdefault(waiting.update.symbol, [])
         queue.append(waiting)
         self._size += 1
-        if _lane(waiting.update) is None:
+        if waiting.update.kind == "price":
+            self._merge(queue, waiting)
+        else:
             self._facts += 1
             self.overflowed = self._facts > MOST_FACTS
-        else:
-            self._merge(queue, waiting)
 
     def take(self) -> Waiting:
         symbol, queue = next(iter(self._of_symbol.items())) if self._of_symbol else (None, [])
@@ -112,9 +112,8 @@ class ExtendedOutbox:
             self._forget(waiting)
 
     def _merge(self, queue: list[Waiting], newest: Waiting) -> None:
-        lane = _lane(newest.update)
         for at, waiting in enumerate(queue[:-1]):
-            if _lane(waiting.update) == lane:
+            if waiting.update.kind == "price":
                 del queue[at]
                 self._size -= 1
                 self.merged += 1
@@ -125,11 +124,4 @@ class ExtendedOutbox:
 
     def _forget(self, waiting: Waiting) -> None:
         self._size -= 1
-        self._facts -= _lane(waiting.update) is None
-
-
-def _lane(update: Update) -> bytes | None:
-    """What a newer update takes the place of; None for facts."""
-    if update.kind == "price":
-        return b"price"
-    return b"bar " + update.text_field(b"timeframe") if update.kind == "bar" else None
+        self._facts -= waiting.update.kind != "price"

@@ -25,16 +25,15 @@ from services.gateway.core.outbox import Waiting
 from services.gateway.core.positions import Seen
 from services.gateway.core.seats import Item, QueuedSeat
 from services.gateway.core.speech import ErrorFrame, TokenExpiring, spoken
-from services.gateway.core.wire import Update
 from services.gateway.handshake import Visitor, refuse_tokens_in
 from services.gateway.http.admission import Admission
 from services.gateway.http.bodies import Query
 from services.gateway.http.callers import Callers
-from services.gateway.http.routing import Who, endpoint, resource
+from services.gateway.http.routing import endpoint, resource
 from services.gateway.market_rooms import CONNECTIONS, MERGED, TooSlow, catch_up
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Caller
-from services.shared.errors import FieldError, InvalidInput, TickroomError
+from services.shared.errors import FieldError, InvalidInput, TickroomError, Unauthenticated
 
 PATH: Final = "/api/v1/stream"
 
@@ -43,6 +42,7 @@ _HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-store", "X-Accel-Buff
 _RETRY_MS: Final = 2000
 _CHUNK_BYTES: Final = 16 << 10
 _MOST_NAMES: Final = 16_384  # characters
+_NOWHERE: Final = Seen(b"-", 0, None)
 _POSITION = re.compile(r"([A-Z0-9][A-Z0-9.\-]{0,31}):([0-9A-Za-z_-]{1,64}):(\d{1,16})(?::(\d{1,16}))?")
 
 
@@ -50,6 +50,7 @@ class StreamQuery(Query):
     symbols: str = Field(
         min_length=1, max_length=_MOST_NAMES, description="symbols or company names, by comma", examples=["AAPL,MSFT"]
     )
+    ticket: str = Field("", max_length=256, description="of `POST /api/v1/ws-tickets`: opens one stream")
     last_event_id: str = Field(
         "", max_length=_MOST_NAMES, description="the `id` of the last event seen, for clients that can't set the header"
     )
@@ -69,14 +70,15 @@ class Streams:
 
     @endpoint(
         "Prices and predictions as server-sent events",
-        who=Who.READER,
         media=_MEDIA,
         errors={404: "unknown_symbol", 429: "too_many_connections", 503: "draining"},
     )
-    async def open(self, request: Request, caller: Caller | None, wish: StreamQuery) -> Response:
-        """Each event's `data` is one message of the extended WebSocket profile: first what was missed since
-        `Last-Event-ID`, or the last known price and prediction of each symbol, then whatever happens."""
-        refuse_tokens_in(request.query_params)
+    async def open(self, request: Request, wish: StreamQuery) -> Response:
+        """For anyone, where ANONYMOUS_MARKET_DATA allows it; else any account, by a token or, since a browser's
+        EventSource can send none, by a ticket. Each event's `data` is one message of the extended WebSocket profile:
+        first what was missed since `Last-Event-ID`, or the last known price and prediction of each symbol, then
+        whatever happens."""
+        caller = await self._caller(request, wish.ticket)
         symbols = await self._symbols(wish)
         if request.method == "HEAD":
             return Response(headers=_HEADERS, media_type=_MEDIA)
@@ -92,6 +94,14 @@ class Streams:
                 await watched.check()
             visit.enter_context(self.reception.drain.open(stream.end))
             return _Streaming(stream.events(), visit.pop_all())
+
+    async def _caller(self, request: Request, ticket: str) -> Caller | None:
+        refuse_tokens_in(request.query_params)
+        if not ticket:
+            return await self.callers.reader(request)
+        if "authorization" in request.headers:
+            raise Unauthenticated("one credential is enough, and several are suspicious", code="bad_token")
+        return await self.reception.handshake.redeem(ticket)
 
     async def _symbols(self, wish: StreamQuery) -> list[str]:
         names = [name.strip() for name in wish.symbols.split(",") if name.strip()]
@@ -158,13 +168,14 @@ class _Stream:
 
     def _event(self, item: Item) -> bytes:
         if isinstance(item, Waiting):
-            self._advance(item.update)
+            self._advance(item)
             return b"id: %b\ndata: %b\n\n" % (_encoded(self._seen), self._seat.text(item))
         return b"data: %b\n\n" % item
 
-    def _advance(self, update: Update) -> None:
+    def _advance(self, waiting: Waiting) -> None:
+        update = waiting.update
         seen = self._seen.get(update.symbol)
-        if seen is None or seen.epoch < update.epoch:
+        if seen is None or seen.epoch < update.epoch or (waiting.snapshot and seen.epoch != update.epoch):
             seen = Seen(update.epoch, 0, 0)
         if seen.epoch == update.epoch:
             is_prediction = update.kind == "prediction"
@@ -179,8 +190,8 @@ class _Stream:
 
 
 def _positions(event_id: str, symbols: Sequence[str]) -> dict[str, Seen]:
-    """Where a client stands by its last event; symbols that it did not name, or wrote otherwise, begin anew."""
-    seen: dict[str, Seen] = {}
+    """Where a client stands by its last event. What it did not name, or wrote otherwise, can't be proven whole."""
+    seen = dict.fromkeys(symbols, _NOWHERE) if event_id else {}
     for part in event_id.split(","):
         found = _POSITION.fullmatch(part.strip())
         if found is not None and found[1] in symbols:

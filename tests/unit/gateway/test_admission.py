@@ -243,7 +243,7 @@ async def test_everybody_is_shown_out_and_newcomers_are_sent_on() -> None:
         for each in (first, second):
             code, reason = await closed(each)
             assert code == 4503
-            assert reason.startswith("draining retry_after_ms=")
+            assert reason.startswith("retry_after_ms=")
         with pytest.raises(InvalidStatus) as failure:
             await there.enter()
         answer = failure.value.response

@@ -74,3 +74,13 @@ def test_snapshots_and_late_live_records_say_that_they_are_old() -> None:
     assert [(each["seq"], each["stale"]) for each in live.messages] == [(1, True), (2, False)]
     assert [(each["seq"], each["stale"], each["snapshot"]) for each in late.messages] == [(2, True, True)]
     json.dumps(late.messages)
+
+
+def test_a_replay_that_begins_again_is_judged_by_its_new_clock() -> None:
+    hall = Hall()
+    for days in range(3):
+        hall.deliver([_tick(FRIDAY_CLOSE + timedelta(days=days), "replay", seq=days + 1)])
+    hall.deliver([_tick(FRIDAY_CLOSE - timedelta(days=300), "replay").replace(b'"epoch":"e1"', b'"epoch":"e2"')])
+    sink = Sink()
+    hall.enter(sink.seat(extended=True), "AAPL")
+    assert [(each["epoch"], each["stale"]) for each in sink.messages] == [("e2", False)]

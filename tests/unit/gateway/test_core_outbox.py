@@ -54,17 +54,9 @@ def test_plain_price_and_prediction_of_a_symbol_both_stay() -> None:
 
 def test_extended_what_is_merged_is_counted_in_what_follows() -> None:
     outbox = ExtendedOutbox()
-    for value in (
-        tick(seq=1),
-        bar(seq=2),
-        tick(seq=3),
-        split(seq=4),
-        tick(seq=5),
-        bar(seq=6),
-        bar(seq=7, timeframe="1m"),
-    ):
+    for value in (tick(seq=1), bar(seq=2), tick(seq=3), split(seq=4), tick(seq=5), tick(seq=6), bar(seq=7)):
         _put(outbox, value)
-    assert _told(outbox) == [("split", 4, 3), ("price", 5, 0), ("bar", 6, 0), ("bar", 7, 0)]
+    assert _told(outbox) == [("bar", 2, 1), ("split", 4, 1), ("price", 6, 1), ("bar", 7, 0)]
     assert outbox.merged == 3
 
 

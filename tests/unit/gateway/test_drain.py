@@ -57,7 +57,7 @@ async def test_newcomers_are_sent_on_with_a_time_of_their_own() -> None:
             drain.check()
         assert close_code(refused.value) == 4503
         waits.append(close_reason(refused.value))
-    assert waits == ["draining retry_after_ms=500", "draining retry_after_ms=2500"]
+    assert waits == ["retry_after_ms=500", "retry_after_ms=2500"]
 
 
 async def test_goodbyes_are_spread_evenly_and_each_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

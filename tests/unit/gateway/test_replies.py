@@ -87,5 +87,5 @@ def test_a_bad_token_is_named_in_the_challenge(code: str) -> None:
 
 
 def test_a_close_reason_fits_into_its_frame() -> None:
-    assert close_reason(errors.Unavailable("", code="draining", retry_after_s=1.5)) == "draining retry_after_ms=1500"
+    assert close_reason(errors.Unavailable("", code="draining", retry_after_s=1.5)) == "retry_after_ms=1500"
     assert len(close_reason(TickroomError("", code="\u20ac" * 200)).encode()) <= 123
