@@ -68,6 +68,15 @@ class ApiKeyPage:
     next_page_token: str
 
 
+@dataclass(frozen=True, slots=True)
+class MailState:
+    """verified: has the person shown that mail to this address reaches them? sends: is mail sent here at all?"""
+
+    email: str
+    verified: bool
+    sends: bool
+
+
 class Accounts(Protocol):
     async def create_api_key(self, user_id: str, wish: ApiKeyWish) -> NewApiKey:
         """Raises InvalidInput, TooMany (keys of this user), Conflict (idempotency key of something else)."""
@@ -83,4 +92,32 @@ class Accounts(Protocol):
 
     async def verify_api_key(self, key: str) -> SessionRef:
         """Whose key it is. Raises Unauthenticated (`bad_api_key`)."""
+        ...
+
+    async def mail_state(self, user_id: str) -> MailState: ...
+
+    async def send_verification(self, user_id: str) -> None:
+        """Raises NotFound (`mail_off`), TooMany, Unavailable (`mail_failed`), InvalidInput (`mail_refused`)."""
+        ...
+
+    async def verify_email(self, code: str) -> None:
+        """Raises InvalidInput (`bad_code`)."""
+        ...
+
+    async def send_password_reset(self, email: str, client: str) -> None:
+        """Alike for every address, somebody's or not. Raises NotFound (`mail_off`), TooMany."""
+        ...
+
+    async def reset_password(self, code: str, password: str, client: str) -> None:
+        """Ends every login. Raises InvalidInput (`bad_code`, or a weak password), TooMany."""
+        ...
+
+    async def close_account(self, user_id: str, current_password: str, client: str) -> None:
+        """Everything of the user goes. Raises InvalidInput, Denied (`wrong_password`), TooMany, NotFound."""
+        ...
+
+    async def watchlist(self, user_id: str) -> Sequence[str]: ...
+
+    async def put_watchlist(self, user_id: str, symbols: Sequence[str]) -> Sequence[str]:
+        """Symbols for names of companies, each once. Raises InvalidInput (too many, or an unknown one)."""
         ...

@@ -393,8 +393,8 @@ class Users(Accounts, AlertReports, Channels, Protocol):
         """
         ...
 
-    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> None:
-        """From now on this login (every login of the user) is worth nothing."""
+    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> bool:
+        """From now on this login (every login of the user) is worth nothing. False: there was none."""
         ...
 
     async def sessions(self, user_id: str, limit: int, page_token: str) -> SessionPage:

@@ -209,9 +209,9 @@ class GrpcUsers(GrpcAccounts, GrpcChannels):
         wish = users_pb2.RefreshRequest(refresh_token=refresh_token, client=client)
         return _login(await _answer(self._stub.Refresh(wish)))
 
-    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> None:
+    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> bool:
         wish = users_pb2.LogoutRequest(user_id=user_id, session_id=session_id, everywhere=everywhere)
-        await _answer(self._stub.Logout(wish))
+        return (await _answer(self._stub.Logout(wish))).ended
 
     async def sessions(self, user_id: str, limit: int, page_token: str) -> SessionPage:
         request = users_pb2.ListSessionsRequest(user_id=user_id, limit=limit, page_token=page_token)

@@ -7,7 +7,10 @@ from services.shared.errors import FieldError, InvalidInput
 from services.shared.rpc import users_pb2 as pb
 from services.shared.rpc.users_pb2_grpc import UsersServicer
 from services.users.api_keys import ApiKeys
+from services.users.closing import Closing
+from services.users.mail_codes import MailCodes
 from services.users.store.api_keys import ApiKey
+from services.users.watchlists import Watchlists
 
 _MOST_KEY: Final = 255
 
@@ -17,6 +20,9 @@ class AccountCalls(UsersServicer):
     """Part of `Users` of proto/users.proto."""
 
     api_keys: ApiKeys
+    mail_codes: MailCodes
+    closing: Closing
+    watchlists: Watchlists
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Any) -> pb.CreateApiKeyReply:
         check_key(request.idempotency_key)
@@ -41,6 +47,36 @@ class AccountCalls(UsersServicer):
             user_id=user_id, session_id=key_id, version=version, role=holder.role, expires_at=holder.expires_at
         )
         return pb.VerifyApiKeyReply(session=session, scopes=holder.scopes)
+
+    async def GetMailState(self, request: pb.GetMailStateRequest, context: Any) -> pb.MailState:
+        account, sends = await self.mail_codes.state(request.user_id)
+        return pb.MailState(email=account.email, verified=account.email_verified_at is not None, sends=sends)
+
+    async def SendVerification(self, request: pb.SendVerificationRequest, context: Any) -> pb.SendVerificationReply:
+        await self.mail_codes.send_verification(request.user_id)
+        return pb.SendVerificationReply()
+
+    async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Any) -> pb.VerifyEmailReply:
+        await self.mail_codes.verify(request.code)
+        return pb.VerifyEmailReply()
+
+    async def SendPasswordReset(self, request: pb.SendPasswordResetRequest, context: Any) -> pb.SendPasswordResetReply:
+        await self.mail_codes.send_reset(request.email, request.client)
+        return pb.SendPasswordResetReply()
+
+    async def ResetPassword(self, request: pb.ResetPasswordRequest, context: Any) -> pb.ResetPasswordReply:
+        await self.mail_codes.reset(request.code, request.password, request.client)
+        return pb.ResetPasswordReply()
+
+    async def CloseAccount(self, request: pb.CloseAccountRequest, context: Any) -> pb.CloseAccountReply:
+        await self.closing.close(request.user_id, request.current_password, request.client)
+        return pb.CloseAccountReply()
+
+    async def GetWatchlist(self, request: pb.GetWatchlistRequest, context: Any) -> pb.Watchlist:
+        return pb.Watchlist(symbols=await self.watchlists.get(request.user_id))
+
+    async def PutWatchlist(self, request: pb.PutWatchlistRequest, context: Any) -> pb.Watchlist:
+        return pb.Watchlist(symbols=await self.watchlists.put(request.user_id, list(request.symbols)))
 
 
 def check_key(key: str) -> None:

@@ -42,7 +42,7 @@ def claim(key: str, client: str, name: str, email: str) -> Claim | None:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """now: the wall clock. The throttles count attempts to log in and registrations."""
+    """now: the wall clock. The throttles count attempts to log in and registrations. welcome: greets a new account."""
 
     database: Database
     passwords: Passwords
@@ -50,6 +50,7 @@ class Accounts:
     logins: Throttle
     registrations: Throttle
     now: Callable[[], datetime]
+    welcome: Callable[[Account], None] = lambda _account: None
 
     async def register(self, name: str, email: str, password: str, client: str, device: str, key: str) -> Login:
         """A new account, logged in. client: the caller's address; device: what it says it is; key: empty = none.
@@ -76,6 +77,7 @@ class Accounts:
         )
         if (login := await self._store(account, claimed, device)) is not None:
             metrics.REGISTRATIONS.inc()
+            self.welcome(account)
             return login
         if (made := await self._made_before(claimed, password, device)) is not None:
             return made
@@ -94,20 +96,27 @@ class Accounts:
             async with self.database.reading() as session:
                 account = await store.account_by_email(session, email)
         stored = None if account is None else account.password_hash
-        right = rules.readable(password) and await self.passwords.verify(password, stored)
-        login = await self._open(account, device) if account is not None and right else None
+        right, fresh = False, None
+        if rules.readable(password):
+            right, fresh = await self.passwords.verify(password, stored)
+        login = await self._open(account, device, fresh) if account is not None and right else None
         if login is None:
             metrics.LOGINS.labels("refused").inc()
             raise Unauthenticated("wrong address or password", code="bad_credentials")
         metrics.LOGINS.labels("accepted").inc()
         return login
 
-    async def _open(self, account: Account, device: str) -> Login | None:
-        """A login of an account whose password was right; None where it has been changed since."""
+    async def _open(self, account: Account, device: str, fresh: str | None) -> Login | None:
+        """A login of an account whose password was right; None where it has been changed since.
+
+        fresh: its hash by the parameters of today, None where it has them.
+        """
         async with self.database.transaction() as session:
             held = await store.lock_account(session, account.id)
             if held is None or held.password_hash != account.password_hash:
                 return None
+            if fresh is not None:
+                await store.change_account(session, held.id, {"password_hash": fresh})
             return await self.sessions.open(session, held, device)
 
     async def _store(self, account: Account, claimed: Claim | None, device: str) -> Login | None:
@@ -130,8 +139,10 @@ class Accounts:
             account = None if found is None else await store.account_by_id(session, found[0])
         if found is None or account is None:
             return None
-        same = found[1] == claimed.body_hash and await self.passwords.verify(password, account.password_hash)
-        login = await self._open(account, device) if same else None
+        right, fresh = False, None
+        if found[1] == claimed.body_hash:
+            right, fresh = await self.passwords.verify(password, account.password_hash)
+        login = await self._open(account, device, fresh) if right else None
         if login is None:
             raise _reused()
         return login

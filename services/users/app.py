@@ -22,6 +22,7 @@ from services.users.api_keys import ApiKeys
 from services.users.bell import Bell, Takings
 from services.users.clients import GrpcMarket, Market
 from services.users.clock import tell_the_time
+from services.users.closing import Closing
 from services.users.config import Settings
 from services.users.core.condition import Source
 from services.users.delivery.channels import Channels
@@ -32,6 +33,8 @@ from services.users.delivery.worker import Deliverer
 from services.users.history import GrpcHistory
 from services.users.housekeeping import keep_house
 from services.users.intake import Desk, Intake
+from services.users.mail_codes import LETTERS_PER_HOUR, MailCodes
+from services.users.mailing import open_mailer
 from services.users.outbox import Relay
 from services.users.passwords import Passwords
 from services.users.previews import Previews
@@ -44,6 +47,7 @@ from services.users.tables import CHECKPOINTS
 from services.users.throttle import Throttle
 from services.users.tickets import Tickets
 from services.users.tokens import Tokens
+from services.users.watchlists import Watchlists
 from services.users.worker import AlertWork
 
 ROOM: Final = "users"
@@ -163,6 +167,7 @@ class Office:
             ):
                 yield
         finally:
+            await servicer.mail_codes.finish()
             await market.close()
             await cache.close()
 
@@ -178,11 +183,25 @@ class Office:
         sessions = Sessions(database, tokens, settings.refresh_token_ttl_s, _now, self._outbox)
         logins = Throttle(cache, "logins", settings.login_attempts_per_minute, _MINUTE_S)
         registrations = Throttle(cache, "registrations", settings.registrations_per_hour, _HOUR_S)
+        letters = Throttle(cache, "letters", LETTERS_PER_HOUR if settings.login_attempts_per_minute else 0, _HOUR_S)
+        mail = MailCodes(
+            database,
+            open_mailer(settings),
+            passwords,
+            sessions,
+            letters,
+            logins,
+            settings.public_url,
+            _now,
+            self._outbox,
+        )
+        profiles = Profiles(database, passwords, sessions, logins, _now, self._outbox, mail.tell)
         return Servicer(
-            accounts=Accounts(database, passwords, sessions, logins, registrations, _now),
+            accounts=Accounts(database, passwords, sessions, logins, registrations, _now, mail.welcome),
             sessions=sessions,
             tickets=Tickets(database, _now),
-            profiles=Profiles(database, passwords, sessions, logins, _now, self._outbox),
+            profiles=profiles,
+            previews=Previews(market),
             channels=Channels(
                 database=database,
                 sealer=self._sealer,
@@ -196,6 +215,9 @@ class Office:
             database=database,
             now=_now,
             api_keys=ApiKeys(database, tokens, _now, self._outbox),
+            mail_codes=mail,
+            closing=Closing(database, profiles, sessions, mail, _now, self._news, self._outbox),
+            watchlists=Watchlists(database, market),
         )
 
 

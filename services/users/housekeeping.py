@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.shared.database import Database
 from services.shared.events import rfc3339
-from services.users.store import keys, notifications, sessions
+from services.users.store import closing, keys, mail_codes, notifications, sessions
 
 ENDED: Final = timedelta(days=1)
 """So long an ended login is kept: an access token, which lives a day at most, has not outlived it then."""
@@ -34,9 +34,11 @@ async def keep_house(database: Database, now: Callable[[], datetime], every_s: f
 
 
 async def tidy(database: Database, now: datetime) -> None:
-    """Deletes used-up tickets, ended logins and the news of their end, and old idempotency keys."""
+    """Deletes used-up tickets, ended logins and the news of their end, old codes, keys, and closed accounts."""
     ended = rfc3339(now - ENDED)
     async with database.transaction() as session:
         await sessions.forget(session, now=rfc3339(now), ended_before=ended)
         await notifications.forget_revocations(session, ended)
         await keys.forget(session, rfc3339(now - KEYS))
+        await mail_codes.forget(session, rfc3339(now))
+        await closing.finish(session)

@@ -29,10 +29,13 @@ class Passwords:
         """The hash to store, with its salt and parameters. Raises Unavailable when too many wait."""
         return str(await self._in_thread("hash", password))
 
-    async def verify(self, password: str, stored: str | None) -> bool:
-        """Is it the password of `stored`? None takes as long as a wrong one. Raises Unavailable when too many wait."""
-        right = bool(await self._in_thread("verify", password, stored or UNKNOWN))
-        return right and stored is not None
+    async def verify(self, password: str, stored: str | None) -> tuple[bool, str | None]:
+        """Is it the password of `stored`? None takes as long as a wrong one. Raises Unavailable when too many wait.
+
+        Beside a yes: a new hash, where `stored` was made with parameters of another day; else None.
+        """
+        right, fresh = await self._in_thread("verify", password, stored or UNKNOWN)
+        return (right, fresh) if stored is not None else (False, None)
 
     async def _in_thread(self, what: str, *arguments: str) -> Any:
         if self._in_hand >= _MOST_WAITING:
@@ -52,4 +55,8 @@ def _call(what: str, arguments: tuple[str, ...]) -> Any:
 
     schemes: Any = passlib.hash
     hasher = schemes.argon2.using(type="ID", memory_cost=MEMORY_KIB, time_cost=PASSES, parallelism=LANES)
-    return getattr(hasher, what)(*arguments)
+    if what == "hash":
+        return hasher.hash(*arguments)
+    password, stored = arguments
+    right = hasher.verify(password, stored)
+    return right, hasher.hash(password) if right and hasher.needs_update(stored) else None

@@ -46,8 +46,8 @@ class Servicer(AlertCalls, AccountCalls, ChannelCalls):
         return _login(await self.sessions.refresh(request.refresh_token, request.client))
 
     async def Logout(self, request: pb.LogoutRequest, context: Any) -> pb.LogoutReply:
-        await self.sessions.logout(request.user_id, request.session_id, everywhere=request.everywhere)
-        return pb.LogoutReply()
+        ended = await self.sessions.logout(request.user_id, request.session_id, everywhere=request.everywhere)
+        return pb.LogoutReply(ended=ended)
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Any) -> pb.ListSessionsReply:
         found, next_page_token = await self.sessions.page(request.user_id, request.limit, request.page_token)

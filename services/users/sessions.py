@@ -97,17 +97,23 @@ class Sessions:
         metrics.REFRESHES.labels(verdict.value).inc()
         return self._login(account, session_id, following, now)
 
-    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> None:
-        """Ends this login (every login of the user): its tokens are worth nothing from now on."""
+    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> bool:
+        """Ends this login (every login of the user): its tokens are worth nothing from now on.
+
+        False where there was none.
+        """
         if not is_id(user_id) or not (everywhere or is_id(session_id)):
-            return
+            return False
         now = self.now()
         async with self.database.transaction() as session:
             if not everywhere:
-                await self._revoke(session, user_id, session_id, now)
-            elif await stored_accounts.lock_account(session, user_id) is not None:
-                await self.end_all(session, user_id, ["logged_out_everywhere"], now)
+                ended = await self._revoke(session, user_id, session_id, now)
+            else:
+                ended = await stored_accounts.lock_account(session, user_id) is not None
+                if ended:
+                    await self.end_all(session, user_id, ["logged_out_everywhere"], now)
         self.outbox.ring()
+        return ended
 
     async def end_all(self, session: AsyncSession, user_id: str, events: Sequence[str], now: datetime) -> None:
         """Ends every login of a user, and tells of it and of the `events` that led to it.
@@ -153,10 +159,12 @@ class Sessions:
         async with self.database.reading() as session:
             return await notifications.revocations(session, since, after, _PAGE)
 
-    async def _revoke(self, session: AsyncSession, user_id: str, session_id: str, now: datetime) -> None:
-        if await store.revoke(session, user_id, session_id, rfc3339(now)):
-            told = wording.session_revoked(str(uuid.uuid4()), user_id, session_id, 0, now)
-            await notifications.add_notifications(session, [told], rfc3339(now))
+    async def _revoke(self, session: AsyncSession, user_id: str, session_id: str, now: datetime) -> bool:
+        if not await store.revoke(session, user_id, session_id, rfc3339(now)):
+            return False
+        told = wording.session_revoked(str(uuid.uuid4()), user_id, session_id, 0, now)
+        await notifications.add_notifications(session, [told], rfc3339(now))
+        return True
 
     def _login(self, account: Account, session_id: str, refresh_token: str, now: datetime) -> Login:
         access_token = self.tokens.sign(account.id, session_id, account.token_version, account.role, now)

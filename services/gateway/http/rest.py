@@ -23,7 +23,9 @@ from services.gateway.http.channels import Channels
 from services.gateway.http.conditional import Conditional
 from services.gateway.http.docs import Docs
 from services.gateway.http.health import Check, Health
+from services.gateway.http.leaving import Leaving
 from services.gateway.http.limits import Counts, Limits, Who
+from services.gateway.http.mail import Mail
 from services.gateway.http.middleware import Edge, Gate
 from services.gateway.http.notifications import Notifications
 from services.gateway.http.pages import page_routes
@@ -33,6 +35,7 @@ from services.gateway.http.profiles import Profiles
 from services.gateway.http.sessions import Sessions
 from services.gateway.http.stocks import Stocks
 from services.gateway.http.warmup import Warmup
+from services.gateway.http.watchlist import Watchlist
 from services.gateway.replies import INTERNAL, from_starlette, problem
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
@@ -74,6 +77,9 @@ def rest_routes(desk: Desk) -> list[BaseRoute]:
         *Profiles(desk.users, callers, desk.admission).routes(),
         *Sessions(desk.users, callers, desk.admission).routes(),
         *ApiKeys(desk.users, callers).routes(),
+        *Watchlist(desk.users, callers).routes(),
+        *Mail(desk.users, callers, desk.admission).routes(),
+        *Leaving(desk.users, callers, desk.admission).routes(),
         *Stocks(desk.stock_data, callers).routes(),
         *Predictions(desk.prediction, desk.symbols, callers).routes(),
         *AlertReports(desk.users, desk.symbols, callers).routes(),

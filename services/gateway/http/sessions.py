@@ -14,10 +14,10 @@ from services.gateway.http.admission import Admission
 from services.gateway.http.alerts import PageQuery
 from services.gateway.http.bodies import Body, Form, Text
 from services.gateway.http.callers import Callers
-from services.gateway.http.routing import Listing, Who, endpoint, listing, resource
+from services.gateway.http.routing import Id, Listing, Who, endpoint, listing, resource
 from services.gateway.replies import Unreadable
 from services.gateway.tokens import Caller
-from services.shared.errors import FieldError, Unauthenticated
+from services.shared.errors import FieldError, NotFound, Unauthenticated
 from services.shared.events import seconds
 
 _FIELDS_OF: Final = {"password": ("username", "password"), "refresh_token": ("refresh_token",)}
@@ -77,6 +77,7 @@ class Sessions:
             resource("/api/v1/token", self.callers, POST=self.token),
             resource("/api/v1/logout", self.callers, POST=self.logout),
             resource("/api/v1/sessions", self.callers, GET=self.page),
+            resource("/api/v1/sessions/{session_id}", self.callers, DELETE=self.end),
             resource("/api/v1/ws-tickets", self.callers, POST=self.ticket),
         ]
 
@@ -117,6 +118,12 @@ class Sessions:
             for each in found.sessions
         )
         return listing(shown, found.next_page_token)
+
+    @endpoint("End one of your logins", who=Who.OWNER, errors={404: "unknown_session"})
+    async def end(self, caller: Caller, session_id: Id) -> None:
+        """Its tokens are worth nothing at once, and its sockets close."""
+        if not await self.users.logout(caller.user_id, session_id, everywhere=False):
+            raise NotFound("there is no such login of yours", code="unknown_session")
 
     @endpoint("A ticket for one WebSocket", who=Who.OWNER, status=201)
     async def ticket(self, caller: Caller, wish: TicketBody | None) -> TicketShown:

@@ -1,9 +1,6 @@
 """What a person may change about their account, and what they are told of it."""
 
 from dataclasses import dataclass
-from typing import Final
-
-import msgspec
 
 from services.shared.errors import FieldError, InvalidInput
 from services.users.core.accounts import (
@@ -14,9 +11,7 @@ from services.users.core.accounts import (
     wrong_name,
     wrong_password,
 )
-
-MOST_PREFERENCES: Final = 16_384
-"""Bytes of their JSON."""
+from services.users.core.preferences import checked as preferences_checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +50,9 @@ def checked(asked: Change, *, name: str, email: str, preferences: str) -> Change
     new_email = None if asked.email is None else same_email(asked.email)
     password = None if asked.password is None else same_password(asked.password)
     about = (new_name or name, new_email or email, (new_email or email).partition("@")[0])
-    new_preferences, wrong_preferences = (None, None) if asked.preferences is None else _object(asked.preferences)
+    new_preferences, wrong_preferences = (
+        (None, None) if asked.preferences is None else preferences_checked(asked.preferences)
+    )
     wrong = {
         "name": None if new_name is None else wrong_name(new_name),
         "email": None if new_email is None else wrong_email(new_email),
@@ -71,13 +68,3 @@ def checked(asked: Change, *, name: str, email: str, preferences: str) -> Change
         password=password,
         preferences=None if new_preferences == preferences else new_preferences,
     )
-
-
-def _object(text: str) -> tuple[str | None, str | None]:
-    """(the JSON object in the form to keep, what is wrong with it)."""
-    if len(text.encode()) <= MOST_PREFERENCES:
-        try:
-            return msgspec.json.encode(msgspec.json.decode(text, type=dict)).decode(), None
-        except (msgspec.DecodeError, RecursionError):
-            pass
-    return None, f"must be a JSON object of at most {MOST_PREFERENCES} bytes"

@@ -186,9 +186,10 @@ class FakeUsers(FakeAccounts, FakeChannels):
             raise Unauthenticated("the refresh token is not one of ours, or no longer", code="bad_token")
         return Login("u1", "Ada", "ada@example.org", self.token(), 900, "refresh-2")
 
-    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> None:
+    async def logout(self, user_id: str, session_id: str, *, everywhere: bool) -> bool:
         self._check()
         self.logouts.append((user_id, session_id, everywhere))
+        return everywhere or session_id in ("s0", "s1")
 
     async def sessions(self, user_id: str, limit: int, page_token: str) -> SessionPage:
         self._check()

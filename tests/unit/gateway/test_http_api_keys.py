@@ -72,13 +72,18 @@ async def test_wrong_wishes_are_422(wish: Mapping[str, object]) -> None:
 
 
 ROOM = {
-    Scope.READ: {("GET", "/api/v1/alerts"), ("GET", "/api/v1/notifications"), ("GET", "/tickers")},
-    Scope.ALERTS: {("GET", "/api/v1/alerts"), ("GET", "/api/v1/notifications"), ("DELETE", "/api/v1/alerts/a1")},
+    Scope.READ: {
+        ("GET", path) for path in ("/api/v1/alerts", "/api/v1/notifications", "/api/v1/watchlist", "/tickers")
+    },
+    Scope.ALERTS: {("GET", path) for path in ("/api/v1/alerts", "/api/v1/notifications", "/api/v1/watchlist")}
+    | {("DELETE", "/api/v1/alerts/a1")},
     Scope.ACCOUNT: {("GET", "/api/users/profile")},
     Scope.OPERATE: set[tuple[str, str]](),
 }
 FOR_LOGINS = {("GET", PATH), ("POST", PATH), ("DELETE", f"{PATH}/k1"), ("GET", "/api/v1/sessions")}
-FOR_LOGINS |= {("POST", "/api/v1/logout"), ("POST", "/api/v1/ws-tickets")}
+FOR_LOGINS |= {("POST", "/api/v1/logout"), ("POST", "/api/v1/ws-tickets"), ("DELETE", "/api/v1/sessions/s0")}
+FOR_LOGINS |= {("GET", "/api/v1/email-verification"), ("POST", "/api/v1/email-verification")}
+FOR_LOGINS |= {("DELETE", "/api/v1/account"), ("GET", "/api/v1/account/export")}
 
 
 @pytest.mark.parametrize("scope", Scope)
@@ -103,7 +108,10 @@ def test_every_endpoint_of_an_owner_says_which_keys_may() -> None:
         for method, endpoint in route.endpoints.items()
         if endpoint.who is Who.OWNER and not endpoint.scopes
     }
-    assert unnamed == {(method, path.replace("k1", "{key_id}")) for method, path in FOR_LOGINS}
+    for_logins = {
+        (method, path.replace("/k1", "/{key_id}").replace("/s0", "/{session_id}")) for method, path in FOR_LOGINS
+    }
+    assert unnamed == for_logins
 
 
 async def test_operators_need_both_the_role_and_the_scope() -> None:

@@ -91,6 +91,14 @@ async def test_logins_are_listed_and_the_own_one_is_marked() -> None:
     assert first.json() == {"items": shown[:1], "next_page_token": "more"}
 
 
+async def test_one_login_is_ended() -> None:
+    front = Front()
+    async with front.client(signed_in=True) as client:
+        assert (await client.delete("/api/v1/sessions/s0")).status_code == 204
+        problem_of(await client.delete("/api/v1/sessions/s9"), 404, "unknown_session")
+    assert front.users.logouts == [("u1", "s0", False), ("u1", "s9", False)]
+
+
 async def test_a_bad_page_token_is_422() -> None:
     front = Front()
     async with front.client(signed_in=True) as client:
