@@ -83,7 +83,8 @@ class Tape:
             self._records.clear()
         if update.epoch != self.epoch:
             self._trail = []
-        self.epoch, self.seq = update.epoch, update.seq
+            self.epoch = update.epoch
+        update.epoch, self.seq = self.epoch, update.seq  # one object for all that are kept
         _keep(self._records, update, self._entries)
         if update.kind == "price":
             self.price = update
