@@ -20,7 +20,7 @@ from services.users.bell import Bell, Takings
 from services.users.core import wording
 from services.users.core.alerts import Alerts
 from services.users.core.condition import Source
-from services.users.core.journal import Firing
+from services.users.core.journal import Firing, Journal
 from services.users.core.moment import Timeframe
 from services.users.core.rules import looks_back
 from services.users.history import History, NoHistory
@@ -139,6 +139,10 @@ class AlertWork:
     def forget(self, partition: int) -> None:
         self._partitions.pop(partition, None)
         self._count_rules()
+
+    def journal(self, partition: int) -> Journal:
+        """What has come of records since the last checkpoint."""
+        return self._partitions[partition].alerts.journal
 
     # -- what the intake calls -------------------------------------------------------------------------------------
 

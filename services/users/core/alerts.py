@@ -48,7 +48,7 @@ class Alerts:
     def known_before(self, symbol: str) -> str:
         """Bars that were final before that instant have been seen, later ones are yet to come; empty at the start."""
         rules = self._symbols.get(symbol)
-        return "" if rules is None else rules.known_before
+        return "" if rules is None else rules.time
 
     def looks_back(self, symbol: str) -> tuple[int, int]:
         """How many completed days, and how many final bars beside them, the rules of `symbol` are to be given."""
@@ -104,8 +104,9 @@ class Alerts:
         for watch in watches:
             by_symbol.setdefault(watch.rule.symbol, []).append(watch)
         for symbol, group in by_symbol.items():
-            self._of(symbol).add(group, known=known)
-            if any(each.type == "stale" for watch in group for each in watch.rule.conditions):
+            rules = self._of(symbol)
+            rules.add(group, known=known)
+            if rules.listens:
                 self._asleep.add(symbol)
                 self._listen(symbol)
 

@@ -105,7 +105,7 @@ class Lane:
                     lines.append((line, slot))
                 else:
                     self._gauge(key).lines.add(slot, (line,))
-            if self.side.high is None or may_act(rule, watch.state, self.now) or unsettled(rule, watch.state, self.now):
+            if self.side.high is None or may_act(rule, watch.state, self.now) or self._unsettled(watch):
                 self._fresh.add(slot)
             if rule.expires_at is not None:
                 heappush(self._timers, (rule.expires_at, slot))
@@ -407,7 +407,7 @@ class Lane:
                 heappush(self._timers, (pauses_until(rule, state), slot))
             if outcome is Outcome.FIRES or state.way != way:
                 self._keep(slot, watch)
-            if unsettled(rule, state, now):
+            if self._unsettled(watch):
                 self._fresh.add(slot)
         if over:
             self._leave(over)
@@ -418,6 +418,9 @@ class Lane:
         assert now.price is not None
         shown = rule.headline.shown(now)
         return Firing(rule, rule.headline, now.price, now.before, epoch, seq, time, shown, now.prediction or "")
+
+    def _unsettled(self, watch: Watch) -> bool:
+        return bool(self.side.windows) and unsettled(watch.rule, watch.state, self.now)
 
     def _keep(self, slot: int, watch: Watch) -> None:
         self._rules.keep(slot, watch)

@@ -54,12 +54,7 @@ class SymbolAlerts:
 
     @property
     def time(self) -> str:
-        """Of the last record that counted."""
-        return max(self._side.time, self._side.bar)
-
-    @property
-    def known_before(self) -> str:
-        """Bars that were final before that instant are known; empty before any record."""
+        """Of the last record; just after that where it was a bar. Bars that ended before are known."""
         return max(self._side.time, self._side.bar)
 
     @property
@@ -71,6 +66,11 @@ class SymbolAlerts:
     def volumes(self) -> int:
         """How many final bars (of the signal bar) its rules look back, where those are not days."""
         return 0 if self._bars is self._days else self._bars.most
+
+    @property
+    def listens(self) -> bool:
+        """Has any of its rules waited for silence?"""
+        return self._all.listens or (self._regular is not None and self._regular.listens)
 
     def state(self) -> bytes:
         return _encode(self._side)
@@ -121,7 +121,7 @@ class SymbolAlerts:
         self._journal.moved.add(self._symbol)
 
     def tick(self, tick: Tick) -> None:
-        if self._all.listens or (self._regular is not None and self._regular.listens):
+        if self.listens:
             self.silent(tick.time)
         self._all.tick(tick)
         if self._hours.counts(tick.time):

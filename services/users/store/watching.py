@@ -174,26 +174,11 @@ _TAKEN: Final = 15
 
 
 def _watch(row: Any) -> Watch:
-    # by position: at a start this is done for every rule there is
-    rule_id, version, user_id, symbol, conditions, trigger, cooldown_s, hysteresis_pct, expires_at, *rest = row
-    message, market_hours_only, snoozed_until, state, *_ = rest
-    return Watch(
-        Rule(
-            rule_id,
-            version,
-            user_id,
-            symbol,
-            decode_conditions(conditions),
-            trigger,
-            cooldown_s,
-            hysteresis_pct,
-            expires_at,
-            message,
-            market_hours_only,
-            snoozed_until,
-        ),
-        _decode_state(state),
-    )
+    # by position, in the order of `_loading`: at a start this is done for every rule there is
+    rule_id, version, user, symbol, conditions, trigger, cooldown_s, share, expiry, said, hours, snooze, state, *_ = row
+    found = decode_conditions(conditions)
+    rule = Rule(rule_id, version, user, symbol, found, trigger, cooldown_s, share, expiry, said, hours, snooze)
+    return Watch(rule, RuleState() if state == b"{}" else _decode_state(state))
 
 
 def _news(row: Any) -> News:

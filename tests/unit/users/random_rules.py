@@ -32,11 +32,15 @@ def condition(rng: random.Random, *, event: bool) -> AnyCondition:
     states: list[AnyCondition] = [
         KINDS["greater_than"](price),
         KINDS["less_than"](price),
-        rng.choice([MovingUp, MovingDown])(window_s=window_s, amount=far),
-        rng.choice([MovingUp, MovingDown])(window_s=window_s, percent=far),
+        _move(rng)(window_s=window_s, amount=far),
+        _move(rng)(window_s=window_s, percent=far),
         VolumeAbove(times=rng.choice([0.5, 1.0, 1.5]), bars=rng.randint(1, 3)),
     ]
     return rng.choice(states)
+
+
+def _move(rng: random.Random) -> type[MovingUp | MovingDown]:
+    return MovingUp if rng.random() < 0.5 else MovingDown
 
 
 def rules(rng: random.Random, count: int, symbols: list[str]) -> list[Rule]:

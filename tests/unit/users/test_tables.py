@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from services.shared.calendars import close_time
-from services.shared.events import Bar, Prediction, Record, Signal, Split, Tick, rfc3339, seconds
+from services.shared.events import Bar, Prediction, Record, Signal, Tick, rfc3339, seconds
 from services.users.core.alerts import Alerts
 from services.users.core.bars import Past
 from services.users.core.channels import EnteringChannel, ExitingChannel
@@ -32,8 +32,17 @@ def watched(
     snoozed_until: str | None = None,
 ) -> Rule:
     return Rule(
-        "rule", 1, "ada", "AAPL", conditions, trigger, cooldown_s, hysteresis_pct, None, None, market_hours_only, snoozed_until
-    )  # fmt: skip
+        "rule",
+        1,
+        "ada",
+        "AAPL",
+        conditions,
+        trigger,
+        cooldown_s,
+        hysteresis_pct,
+        market_hours_only=market_hours_only,
+        snoozed_until=snoozed_until,
+    )
 
 
 def after(rule: Rule, price: float | None) -> Alerts:
@@ -388,9 +397,5 @@ def test_a_rule_that_is_only_snoozed_keeps_its_latch() -> None:
 
 def test_only_splits_that_change_a_rule_are_told() -> None:
     alerts = after(watched(MovingUp(window_s=60, percent=5.0)), 600.0)
-    feed(
-        alerts,
-        [Split(symbol="AAPL", ratio=4.0, effective="", epoch="epoch-1", seq=1, time=at(1))],
-        first_of_epoch=False,
-    )
+    feed(alerts, [split(1, 4.0)], first_of_epoch=False)
     assert alerts.journal.rescaled == []
