@@ -1,15 +1,18 @@
 """What a stranger may pour into a connection: taken in portions, at a bounded pace, answered as far as it reads."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn._types import ASGIReceiveEvent
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
 
 from services.gateway.core.pace import Pace
 from services.gateway.http.unheard import unheard
-from services.gateway.replies import HeadTooLarge
+from services.gateway.replies import HeadTooLarge, MethodNotAllowed, Unreadable
 from services.gateway.websocket_keepalive import KeepAliveProtocol
+from services.shared.errors import TickroomError
 
 _PORTION_BYTES: Final = 4096
 """A read may bring a quarter of a megabyte: forty thousand tiny frames, or compressed, a quarter of a gigabyte."""
@@ -53,6 +56,19 @@ class InboundProtocol(KeepAliveProtocol):
             super().handle_events()
         else:
             self.break_off(_TOO_MANY, "too many control frames or fragments")
+
+    def handle_connect(self, event: Request) -> None:
+        answer = self.conn.accept(event)
+        if answer.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            super().handle_connect(event)
+            return
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            error: TickroomError = MethodNotAllowed("GET")
+        else:
+            error = Unreadable(f"this is no WebSocket handshake: {self.conn.handshake_exc}", code="bad_handshake")
+        self.transport.write(unheard(error))
+        self.transport.close()
 
     def handle_cont(self, event: Frame) -> None:
         if event.data or event.fin:  # empty parts would pile up below any limit

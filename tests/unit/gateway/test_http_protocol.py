@@ -159,3 +159,26 @@ async def test_a_head_that_only_websockets_finds_too_long_is_refused_and_not_lef
             + b"\r\n\r\n"
         )
         _is_problem(await _rest(reader), 431, "head_too_large")
+
+
+@pytest.mark.parametrize(
+    ("start", "headers", "status", "code"),
+    [
+        ("GET", "Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", 400, "bad_handshake"),
+        ("GET", "Sec-WebSocket-Version: 13\r\n", 400, "bad_handshake"),
+        ("GET", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n", 400, "bad_handshake"),
+        (
+            "POST",
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+            405,
+            "method_not_allowed",
+        ),
+    ],
+)
+async def test_what_is_no_handshake_is_answered_by_a_problem(start: str, headers: str, status: int, code: str) -> None:
+    async with serving(_count) as port, _connected(port) as (reader, writer):
+        writer.write(
+            f"{start} /websocket/stock/AAPL HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"Upgrade: websocket\r\nConnection: Upgrade\r\n{headers}\r\n".encode()
+        )
+        _is_problem(await _rest(reader), status, code)
