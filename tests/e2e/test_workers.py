@@ -8,10 +8,12 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.house import embedded, process, room
+from tests.e2e.house import embedded, four, process, room
+from tests.servers.kafka import KafkaServer
 from tests.servers.process import free_port
 
 ROOM = "/websocket/stocks/all"
@@ -80,6 +82,31 @@ async def test_two_gateways_on_one_port_say_the_same_and_one_can_die(tmp_path: P
         assert with_goodbye[0].rcvd is not None
         assert with_goodbye[0].rcvd.code == 4503
         assert [child for child in left if child.is_running()] == []
+
+
+@pytest.mark.apache_kafka
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_the_service_alone_has_several_processes_too_and_takes_them_along(
+    tmp_path: Path, empty_apache_kafka: KafkaServer, postgres_url: str, redis_url: str
+) -> None:
+    settings = {"WORKERS": "3", "REPLAY_RATE": "50"}
+    async with four(tmp_path, empty_apache_kafka, postgres_url, redis_url, **settings) as (houses, running):
+        gateway = running["gateway"]
+        processes = psutil.Process(gateway.handle.pid).children()
+        assert len(processes) == 3
+        async with AsyncExitStack() as visits:
+            sockets: dict[int, ClientConnection] = {}
+            while len(sockets) < 3:
+                client = await visits.enter_async_context(room(houses.base, ROOM))
+                sockets.setdefault(_process_of(client, [each.pid for each in processes]), client)
+            one, *others = await asyncio.gather(*(_prices(client, 60) for client in sockets.values()))
+            for other in others:
+                begin = other.index(one[20])
+                assert other[begin : begin + 20] == one[20:40]
+        assert gateway.terminate() < 10
+        assert gateway.handle.returncode == 0
+        assert [each for each in processes if each.is_running()] == []
 
 
 async def _patiently(http: httpx.AsyncClient, url: str) -> str:
