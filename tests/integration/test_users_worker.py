@@ -9,19 +9,21 @@ from sqlalchemy import select
 
 from services.shared import positions
 from services.shared.database import Database
-from services.shared.events import AccountUpdated, AlertTriggered, Record
-from services.shared.positions import Checkpoint, Position, Tracker
+from services.shared.events import AccountUpdated, AlertTriggered, Prediction, Record, Signal
+from services.shared.positions import Checkpoint, Position, Step, Tracker
 from services.shared.readers import Fresh
 from services.shared.topics import ALERTS
 from services.users import worker
 from services.users.bell import Bell, Takings
+from services.users.core.asked import Asked, AskedCondition
+from services.users.core.bars import Past
 from services.users.core.crossings import CrossingUp
-from services.users.core.drafts import Draft
+from services.users.core.drafts import Draft, checked
 from services.users.store import alerts, watching
 from services.users.tables import CHECKPOINTS, AlertRow
 from services.users.worker import AlertWork
 from tests.unit.users.room import CREATED, add_rule, add_user, draft, firings, migrated, outbox, settings_of
-from tests.unit.users.ticks import split, tick
+from tests.unit.users.ticks import at, split, tick
 
 
 @pytest.fixture
@@ -276,3 +278,66 @@ async def test_a_split_is_stored_and_told(database: Database) -> None:
     await again.read(1)
     await again.checkpoint()
     assert await firings(database) == [(rule_id, "epoch-1", 4)]
+
+
+class Days:
+    """stock_data as far as rules look back: two days, and what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, int, str]] = []
+
+    async def past(self, symbol: str, timeframe: str, count: int, before: str) -> Sequence[Past]:
+        self.asked.append((symbol, timeframe, count, before))
+        return [Past(at(-200_000), 149.5, 140.0, 1.0), Past(at(-100_000), 150.0, 141.0, 1.0)]
+
+
+async def test_a_rule_is_given_the_days_that_it_looks_back_at(database: Database) -> None:
+    user = await add_user(database)
+    wish = checked(
+        Asked(symbol="AAPL", conditions=(AskedCondition("new_high", days=2),), trigger="every_time"),
+    )
+    rule_id = await add_rule(database, user, wish)
+    owner = Owner(database, [tick(1, 149.0), tick(2, 150.0), tick(3, 150.5)])
+    days = Days()
+    owner.work = AlertWork(database, 1, lambda: CREATED, owner.outbox, Takings(), days)
+    await owner.open()
+    await owner.read(2)
+    await owner.checkpoint()
+    owner.work = AlertWork(database, 1, lambda: CREATED, owner.outbox, Takings(), days)
+    await owner.open()  # a process after it asks again, for what was final by then
+    await owner.read(1)
+    await owner.checkpoint()
+    assert await firings(database) == [(rule_id, "epoch-1", 3)]
+    assert [each[:3] for each in days.asked] == [("AAPL", "1d", 3)] * 3
+    assert days.asked[-1][3] == at(2)
+
+
+async def test_a_rule_on_signals_tells_the_last_price(database: Database) -> None:
+    user = await add_user(database)
+    wish = checked(
+        Asked(symbol="AAPL", conditions=(AskedCondition("prediction_changed", to="buy"),), trigger="every_time")
+    )
+    rule_id = await add_rule(database, user, wish)
+    prices = await Owner(database, [tick(1, 149.0)]).open()
+    await prices.read(1)
+    await prices.checkpoint()
+    work = AlertWork(database, 1, lambda: CREATED, Bell(), Takings(), source="signals")
+    await work.open(0, {})
+    says: tuple[Prediction, ...] = ("hold", "buy")
+    told = [Fresh(prediction(seq, each), Step(True, 0, seq == 1)) for seq, each in enumerate(says, 1)]
+    await work.work(0, told)
+    async with database.transaction() as session:
+        await work.store(session, 0)
+    work.stored(0)
+    assert await firings(database) == [(rule_id, "epoch-1", 2)]
+    [event] = await outbox(database)
+    assert isinstance(event, AlertTriggered)
+    assert (event.condition, event.threshold, event.price) == ("prediction_changed", None, 149.0)
+
+
+def prediction(seq: int, said: Prediction) -> Signal:
+    return Signal(
+        symbol="AAPL", prediction=said, timestamp=at(seq), epoch="epoch-1", seq=seq, prev_seq=0, time=at(seq),
+        confidence=0.5, horizon="1d", price_target=155.0, direction="bullish", interval=None, model_version="1",
+        skill=None, valid_until=at(seq), reason=None,
+    )  # fmt: skip
