@@ -81,6 +81,13 @@ class Server:
     def cpu_s(self) -> float:
         return cpu_s(self.pid)
 
+    @property
+    def unread_bytes(self) -> int:
+        """What the kernel holds of this server for clients that have not read it."""
+        sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        ours = f":{self.port:04X}"
+        return sum(int(each[4].partition(":")[0], 16) for each in sockets if each[1].endswith(ours))
+
     async def publish(self, symbol: str, price: float, seq: int) -> None:
         """Hands the record to the producer, which sends it at once where no other one is on its way."""
         partition = partition_of(symbol, TICKS.embedded_partitions)

@@ -47,9 +47,10 @@ class Times:
 
 
 class Contender:
-    """A server whose sockets are spread over rooms. deaf_bytes: what the kernel holds for those that don't read."""
+    """A server whose sockets are spread over rooms. unread_bytes: of those that don't read, in the kernel."""
 
-    def __init__(self, server: Server, client: LoadClient, sockets: int, rooms: int) -> None:
+    def __init__(self, server: Server, client: LoadClient, sockets: int, rooms: int, unread_bytes: int) -> None:
+        self.unread_bytes = unread_bytes
         self._server = server
         self._client = client
         self._sockets = sockets
@@ -96,10 +97,11 @@ async def contender(
         if deaf:
             await stack.enter_async_context(running.clients(path, deaf, "deaf", rooms))
         await _fill(running, rooms)  # also where nobody is: then every broker's log has the same length
+        unread = running.unread_bytes
         client = await stack.enter_async_context(running.clients(path, sockets - deaf, "time", rooms))
         with running.awake():
             pass  # and from here on it stands still
-        yield Contender(running, client, sockets - deaf, rooms)
+        yield Contender(running, client, sockets - deaf, rooms, unread)
 
 
 async def _fill(running: Server, rooms: int) -> None:
@@ -119,8 +121,16 @@ def _symbol(room: int) -> str:
     return f"R{room}"
 
 
-async def measure(core: int, binary: Path, sockets: int, rooms: int, seconds: float) -> dict[str, list[Times]]:
-    """Slices of each contender, taken in turns."""
+@dataclass(frozen=True)
+class Found:
+    """Slices of each contender. unread_kb: what the kernel holds for each socket that does not read."""
+
+    slices: dict[str, list[Times]]
+    unread_kb: float
+
+
+async def measure(core: int, binary: Path, sockets: int, rooms: int, seconds: float) -> Found:
+    """Slices are taken in turns."""
     deaf = sockets // DEAF_SHARE
     async with (
         contender("plain", core, binary, sockets, rooms, 0) as plain,
@@ -134,26 +144,28 @@ async def measure(core: int, binary: Path, sockets: int, rooms: int, seconds: fl
                 found.setdefault(name, []).append(await each.run(seconds / TURNS))
             if turn == 0:
                 found["plain loop, 10 % deaf"] = [await plain_deaf.run(1.0)]
-    return found
+        unread_kb = ours_deaf.unread_bytes / deaf / 1024
+    return Found(found, unread_kb)
 
 
-def table(found: dict[int, dict[str, list[Times]]], sockets: int) -> str:
+def table(measured: dict[int, Found], sockets: int) -> str:
     lines = [
         f"{sockets} sockets at {PER_SECOND} prices/s each; milliseconds from publishing to Kafka to the client's read",
         f"(medians of {TURNS} slices taken in turns; ratio: the median of the turns', of p99, to tickroom's without)",
         "rooms  contender                    p50       p99     worst    ratio  target",
     ]
-    for rooms, contenders in found.items():
-        for name, slices in contenders.items():
+    for rooms, found in measured.items():
+        for name, slices in found.slices.items():
             missing = sum(each.missing for each in slices)
             values = [median(getattr(each, what) for each in slices) for what in ("p50", "p99", "worst")]
             cells = "".join(f"{value:>10.2f}" for value in values) if not missing else f"{missing:>21,} not delivered"
             ratio = ""
             if name == "tickroom, 10 % deaf":
-                pairs = zip(slices, contenders["tickroom"], strict=True)
+                pairs = zip(slices, found.slices["tickroom"], strict=True)
                 ratio = f"{median(deaf.p99 / all_read.p99 for deaf, all_read in pairs):>8.2f}x {TARGET:>6.1f}x"
             lines.append(f"{rooms:>5}  {name:<21} {cells} {ratio}")
-    return "\n".join(lines)
+    held = ", ".join(f"{each.unread_kb:.0f}" for each in measured.values())
+    return "\n".join([*lines, f"(KB that the kernel held for each deaf socket of tickroom: {held})"])
 
 
 def main() -> None:
