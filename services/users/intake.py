@@ -18,6 +18,7 @@ from services.shared.readers import StatefulReader
 from services.shared.topics import partition_of
 from services.users.bell import Bell
 from services.users.store import watching
+from services.users.store.watching import News
 from services.users.worker import AlertWork
 
 MOST_AT_ONCE: Final = 2_000
@@ -73,10 +74,16 @@ class Intake:
     async def _take(self, desk: Desk, partition: int, symbols: Sequence[str]) -> int:
         reader, work = desk.reader, desk.work
         async with reader.exclusive(partition):
-            async with self._database.reading() as session:
-                news = await watching.news(session, symbols, MOST_AT_ONCE, work.source)
+            news = await self._news(symbols, work)
+            if work.has_unsaved(partition, news):  # what a change leaves as it is, is read from the database
+                await reader.checkpoint(partition)
+                news = await self._news(symbols, work)
             if news:
                 reached = {symbol: position for symbol in symbols if (position := reader.position(symbol))}
                 await work.take(partition, news, reached)
                 await reader.checkpoint(partition)
         return len(news)
+
+    async def _news(self, symbols: Sequence[str], work: AlertWork) -> list[News]:
+        async with self._database.reading() as session:
+            return await watching.news(session, symbols, MOST_AT_ONCE, work.source)

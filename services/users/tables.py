@@ -131,7 +131,8 @@ class AlertRow(Base):
 
     taken: the owner of its symbol knows of this version (or of its deletion); the rule counts from the record after
     (active_from_epoch, active_from_seq). state: the engine's, JSON of `core.rules.RuleState`; others in bytes: JSON.
-    source: prices, signals (the topic whose owner takes the rule in).
+    source: prices, signals (the topic whose owner takes the rule in). version: counts how often it began anew;
+    revision: its changes.
     """
 
     __tablename__ = "alerts"
@@ -158,6 +159,7 @@ class AlertRow(Base):
     source: Mapped[str] = mapped_column(String(8), server_default="prices")
     market_hours_only: Mapped[bool] = mapped_column(Boolean, server_default=false())
     snoozed_until: Mapped[str | None] = mapped_column(TIME)
+    revision: Mapped[int] = mapped_column(Integer, server_default="1")
 
     __table_args__ = (
         Index("ix_alerts_user", "user_id", "number"),

@@ -41,7 +41,7 @@ Now = Callable[[], str]
 
 @dataclass(slots=True)
 class _Partition:
-    """What one partition has in memory, and which rules are to be marked at its next checkpoint."""
+    """What one partition has in memory, and which rules (id, revision) are to be marked at its next checkpoint."""
 
     alerts: Alerts
     taken: dict[tuple[str, int], Position] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class AlertWork:
             await watching.settle(session, mine.settled)
             await watching.purge(session, mine.let_go)
             await watching.save(session, journal.changed.values())
-            mine.fired += await self._store_firings(session, journal.firings)
+            mine.fired += await self._store_firings(session, mine.alerts, journal.firings)
             told = [wording.rescaled(each) for each in journal.rescaled]
             await notifications.add_notifications(session, told, self._now())
         return {symbol: mine.alerts.state(symbol) for symbol in journal.moved}
@@ -131,7 +131,7 @@ class AlertWork:
             self._outbox.ring()
         metrics.FIRINGS.inc(mine.fired)
         metrics.TAKEN.inc(len(mine.taken) + len(mine.let_go))
-        self._takings.tell(rule_id for rule_id, _ in mine.taken)
+        self._takings.tell(rule_id for rule_id, _ in (*mine.taken, *mine.settled))
         mine.taken, mine.settled, mine.let_go, mine.fired = {}, set(), [], 0
         journal.clear()
         self._count_rules()
@@ -160,13 +160,18 @@ class AlertWork:
                 mine.let_go.append(rule.id)
             elif each.live:
                 live.append(each.watch)
-                mine.taken[rule.id, rule.version] = reached.get(rule.symbol, Position("", 0))
+                mine.taken[rule.id, each.revision] = reached.get(rule.symbol, Position("", 0))
             else:
                 mine.alerts.remove(rule.symbol, rule.id)
-                mine.settled.add((rule.id, rule.version))
+                mine.settled.add((rule.id, each.revision))
         mine.alerts.add(live)
         symbols = {each.rule.symbol for each in live if looks_back(each.rule)}
         await self._look_back(mine.alerts, {symbol: mine.alerts.known_before(symbol) for symbol in symbols})
+
+    def has_unsaved(self, partition: int, news: Iterable[News]) -> bool:
+        """Does memory know of one of these rules what the database does not?"""
+        changed = self._partitions[partition].alerts.journal.changed
+        return any(each.watch.rule.id in changed for each in news)
 
     # -- what the clock calls --------------------------------------------------------------------------------------
 
@@ -196,19 +201,22 @@ class AlertWork:
         firings = mine.alerts.journal.firings
         while len(firings) > MOST_IN_ONE_TRANSACTION:
             async with self._database.transaction() as session:
-                stored = await self._store_firings(session, firings[:MOST_IN_ONE_TRANSACTION])
+                stored = await self._store_firings(session, mine.alerts, firings[:MOST_IN_ONE_TRANSACTION])
             mine.fired += stored
             del firings[:MOST_IN_ONE_TRANSACTION]
             self._outbox.ring()
 
-    async def _store_firings(self, session: AsyncSession, firings: Sequence[Firing]) -> int:
-        """Stores firings and their notifications, save for rules that were deleted or changed meanwhile."""
+    async def _store_firings(self, session: AsyncSession, alerts: Alerts, firings: Sequence[Firing]) -> int:
+        """Stores firings and their notifications, save for rules that nobody wants any more; those are let go of."""
         if not firings:
             return 0
-        there = await watching.still_there(session, ((each.rule.id, each.rule.version) for each in firings))
+        wanted = await watching.still_wanted(session, (each.rule.id for each in firings), self.source)
+        for rule in {each.rule.id: each.rule for each in firings}.values():
+            if (rule.id, rule.symbol) not in wanted:
+                alerts.remove(rule.symbol, rule.id)
         if self.source == "signals":
             firings = await self._priced(session, firings)
-        told = [(each, wording.triggered(each)) for each in firings if (each.rule.id, each.rule.version) in there]
+        told = [(each, wording.triggered(each)) for each in firings if (each.rule.id, each.rule.symbol) in wanted]
         await notifications.add_firings(session, told)
         await notifications.add_notifications(session, [each for _, each in told], self._now())
         return len(told)

@@ -273,20 +273,47 @@ async def test_news_stay_news_until_they_are_taken(database: Database) -> None:
         assert sorted(await watching.watched_symbols(session)) == ["AAPL", "IBM"]
 
 
-async def test_a_version_that_is_not_the_newest_is_not_taken_nor_saved(database: Database) -> None:
+async def test_what_was_changed_once_more_is_not_taken_nor_saved(database: Database) -> None:
     user = await add_user(database)
     rule_id = await add_rule(database, user)
     async with database.transaction() as session:
-        await session.execute(update(AlertRow).values(version=2))
+        await session.execute(update(AlertRow).values(version=2, revision=2))
         old = Rule(rule_id, 1, user, "AAPL", (KINDS["crossing"](1.0),))
         await watching.take(session, {(rule_id, 1): Position("epoch-1", 1)})
         await watching.settle(session, [(rule_id, 1)])
         await watching.save(session, [Watch(old, RuleState(1, CREATED), "fired")])
-        assert await watching.still_there(session, [(rule_id, 1), (rule_id, 2)]) == {(rule_id, 2)}
     async with database.reading() as session:
         [news] = await watching.news(session, ["AAPL"], 10)
-        assert news.live
+        assert (news.live, news.revision) == (True, 2)
         assert news.watch.rule.conditions == (KINDS["crossing_up"](150.0),)
+
+
+async def test_what_is_paused_stays_so(database: Database) -> None:
+    user = await add_user(database)
+    rule_id = await add_rule(database, user)
+    async with database.transaction() as session:
+        await session.execute(update(AlertRow).values(status="paused", revision=2))
+        rule = Rule(rule_id, 1, user, "AAPL", (KINDS["crossing_up"](150.0),))
+        await watching.save(session, [Watch(rule, RuleState(1, CREATED))])
+        found = await alerts.alert_of(session, user, rule_id)
+    assert found is not None
+    assert found.status == "paused"
+
+
+async def test_firings_of_rules_that_nobody_wants_any_more(database: Database) -> None:
+    user = await add_user(database)
+    kept, changed, deleted, paused, moved, other = [await add_rule(database, user) for _ in range(6)]
+    async with database.transaction() as session:
+        for rule_id, values in (
+            (changed, {"version": 2}),
+            (deleted, {"deleted": True}),
+            (paused, {"status": "paused"}),
+            (moved, {"symbol": "IBM"}),
+            (other, {"source": "signals"}),
+        ):
+            await session.execute(update(AlertRow).where(AlertRow.id == rule_id).values(**values))
+        wanted = await watching.still_wanted(session, [kept, changed, deleted, paused, moved, other], "prices")
+    assert wanted == {(kept, "AAPL"), (changed, "AAPL"), (moved, "IBM")}
 
 
 async def test_what_the_engine_made_of_a_rule_is_kept(database: Database) -> None:
@@ -324,7 +351,7 @@ async def test_a_deleted_rule_is_let_go_and_then_removed(database: Database) -> 
     async with database.transaction() as session:
         [news] = await watching.news(session, ["AAPL"], 10)
         assert (news.watch.rule.id, news.deleted) == (rule_id, True)
-        assert await watching.still_there(session, [(rule_id, 1), (kept, 1)]) == {(kept, 1)}
+        assert await watching.still_wanted(session, [rule_id, kept], "prices") == {(kept, "AAPL")}
         await watching.purge(session, [rule_id, kept])  # only what was deleted goes
     async with database.reading() as session:
         assert await watching.symbols_with_news(session) == []

@@ -64,6 +64,7 @@ async def add_alert(
             id=alert_id,
             user_id=user_id,
             version=1,
+            revision=1,
             status="pending",
             created_at=created_at,
             deleted=False,
@@ -76,7 +77,8 @@ async def add_alert(
 
 async def change_alert(session: AsyncSession, alert_id: str, draft: Draft, outcome: Outcome) -> None:
     """The rule as it is from now on, its new version where it begins anew; its owner has to take it in."""
-    changes = _columns(draft, draft.symbol) | {"status": outcome.status, "taken": False}
+    changes = _columns(draft, draft.symbol)
+    changes |= {"status": outcome.status, "taken": False, "revision": AlertRow.revision + 1}
     if outcome.anew:
         changes |= {"version": AlertRow.version + 1, **_new_state()}
     await session.execute(update(_alerts).where(_alerts.c.id == alert_id).values(**changes))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, bindparam, delete, literal_column, select, update
+from sqlalchemy import BigInteger, ColumnElement, String, bindparam, case, delete, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.positions import Position
@@ -25,17 +25,24 @@ _alerts: Final = table_of(AlertRow)
 _decode_state = msgspec.json.Decoder(RuleState).decode
 _encode = msgspec.json.Encoder().encode
 _NEWS: Final[ColumnElement[bool]] = literal_column("NOT taken")  # word for word as in the partial index
+_IT: Final[ColumnElement[bool]] = (
+    (_alerts.c.id == bindparam("b_id")) & (_alerts.c.revision == bindparam("b_revision")) & ~_alerts.c.deleted
+)
 _PIECE: Final = 500
 """Rows taken in between two breaths of the event loop: a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """A rule that its owner has not taken in yet, or (deleted) has to let go. live: it is to be watched."""
+    """A rule that its owner has not taken in yet, or (deleted) has to let go. live: it is to be watched.
+
+    revision: counts every change of it; what was changed once more since it was read is news again.
+    """
 
     watch: Watch
     deleted: bool
     live: bool
+    revision: int
 
 
 async def watched_symbols(session: AsyncSession) -> list[str]:
@@ -77,26 +84,25 @@ async def rules_of(
 
 
 async def take(session: AsyncSession, rules: Mapping[tuple[str, int], Position]) -> None:
-    """Marks rules (id, version) as taken in: they count from the record after the position. Newer versions are news."""
-    statement = (
-        update(_alerts)
-        .where(_alerts.c.id == bindparam("b_id"), _alerts.c.version == bindparam("b_version"), ~_alerts.c.deleted)
-        .values(taken=True, status="active", active_from_epoch=bindparam("b_epoch"), active_from_seq=bindparam("b_seq"))
-    )
+    """Marks rules (id, revision) as taken in: what begins anew counts from the record after the position."""
+    begun = {
+        "active_from_epoch": func.coalesce(_alerts.c.active_from_epoch, bindparam("b_epoch", type_=String)),
+        "active_from_seq": func.coalesce(_alerts.c.active_from_seq, bindparam("b_seq", type_=BigInteger)),
+    }
+    statement = update(_alerts).where(_IT).values(taken=True, status="active", **begun)
     rows = [
-        {"b_id": rule_id, "b_version": version, "b_epoch": position.epoch, "b_seq": position.seq}
-        for (rule_id, version), position in rules.items()
+        {"b_id": rule_id, "b_revision": revision, "b_epoch": position.epoch, "b_seq": position.seq}
+        for (rule_id, revision), position in rules.items()
     ]
     if rows:
         await session.execute(statement, rows)
 
 
 async def settle(session: AsyncSession, rules: Iterable[tuple[str, int]]) -> None:
-    """Marks rules (id, version) that there is nothing to watch for (paused ones) as known."""
-    rows = [{"b_id": rule_id, "b_version": version} for rule_id, version in rules]
+    """Marks rules (id, revision) that there is nothing to watch for (paused ones) as known."""
+    rows = [{"b_id": rule_id, "b_revision": revision} for rule_id, revision in rules]
     if rows:
-        mine = (_alerts.c.id == bindparam("b_id")) & (_alerts.c.version == bindparam("b_version"))
-        await session.execute(update(_alerts).where(mine, ~_alerts.c.deleted).values(taken=True), rows)
+        await session.execute(update(_alerts).where(_IT).values(taken=True), rows)
 
 
 async def purge(session: AsyncSession, ids: Sequence[str]) -> None:
@@ -106,7 +112,10 @@ async def purge(session: AsyncSession, ids: Sequence[str]) -> None:
 
 
 async def save(session: AsyncSession, watches: Iterable[Watch]) -> None:
-    """Keeps what the engine has made of rules; versions that are not the newest any more are left alone."""
+    """Keeps what the engine has made of rules; versions that are not the newest any more are left alone.
+
+    A rule that was paused meanwhile stays so.
+    """
     rows = [
         {
             "b_id": watch.rule.id,
@@ -119,22 +128,28 @@ async def save(session: AsyncSession, watches: Iterable[Watch]) -> None:
     ]
     if rows:
         mine = (_alerts.c.id == bindparam("b_id")) & (_alerts.c.version == bindparam("b_version"))
+        status = case((_alerts.c.status == "paused", "paused"), else_=bindparam("b_status", type_=String))
         statement = (
             update(_alerts)
             .where(mine, ~_alerts.c.deleted)
-            .values(status=bindparam("b_status"), state=bindparam("b_state"), conditions=bindparam("b_conditions"))
+            .values(status=status, state=bindparam("b_state"), conditions=bindparam("b_conditions"))
         )
         await session.execute(statement, rows)
 
 
-async def still_there(session: AsyncSession, rules: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Those of the rules (id, version) that nobody has deleted or changed."""
-    ids = sorted({rule_id for rule_id, _ in rules})
-    found: set[tuple[str, int]] = set()
+async def still_wanted(session: AsyncSession, rule_ids: Iterable[str], source: Source) -> set[tuple[str, str]]:
+    """(id, symbol) of those that nobody has deleted, paused, or sent to another symbol or topic.
+
+    A changed one is wanted: its old version is in force until the new one is taken in.
+    """
+    ids = sorted(set(rule_ids))
+    found: set[tuple[str, str]] = set()
     for first in range(0, len(ids), MOST_PARAMETERS):
-        some = _alerts.c.id.in_(ids[first : first + MOST_PARAMETERS])
-        rows = await session.execute(select(_alerts.c.id, _alerts.c.version).where(some, ~_alerts.c.deleted))
-        found.update((rule_id, version) for rule_id, version in rows)
+        some = _alerts.c.id.in_(ids[first : first + MOST_PARAMETERS]) & (_alerts.c.source == source)
+        rows = await session.execute(
+            select(_alerts.c.id, _alerts.c.symbol).where(some, ~_alerts.c.deleted, _alerts.c.status != "paused")
+        )
+        found.update((rule_id, symbol) for rule_id, symbol in rows)
     return found
 
 
@@ -167,6 +182,7 @@ def _loading() -> Any:
         columns.status,
         columns.deleted,
         columns.taken,
+        columns.revision,
     )
 
 
@@ -182,4 +198,5 @@ def _watch(row: Any) -> Watch:
 
 
 def _news(row: Any) -> News:
-    return News(_watch(row), deleted=row.deleted, live=row.status in ("pending", "active"))
+    live = row.status in ("pending", "active")
+    return News(_watch(row), deleted=row.deleted, live=live, revision=row.revision)
