@@ -26,9 +26,9 @@ from services.users.closing import Closing
 from services.users.config import Settings
 from services.users.core.condition import Source
 from services.users.delivery.channels import Channels
-from services.users.delivery.http import Poster
 from services.users.delivery.sealing import Sealer
-from services.users.delivery.senders import Senders
+from services.users.delivery.senders import Senders, open_senders
+from services.users.delivery.vapid import Vapid
 from services.users.delivery.worker import Deliverer
 from services.users.history import GrpcHistory
 from services.users.housekeeping import keep_house
@@ -71,12 +71,17 @@ class Office:
         # the bells reach everybody where all is one process, and then looking around is only a second string
         alone = self._database.sqlite and settings.users_role == "all"
         self._look_every_s = 1.0 if alone else 0.1
-        self._senders = Senders(Poster(loopback=settings.webhook_allow_loopback))
 
     @cached_property
     def _sealer(self) -> Sealer:
         previous = self._settings.secret_key_previous
         return Sealer(secret_key(self._settings), None if previous is None else previous.get_secret_value())
+
+    @cached_property
+    def _senders(self) -> Senders:
+        previous = self._settings.secret_key_previous
+        vapid = Vapid(secret_key(self._settings), None if previous is None else previous.get_secret_value())
+        return open_senders(self._settings, vapid)
 
     async def run(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as office:

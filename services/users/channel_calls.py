@@ -5,6 +5,7 @@ from typing import Any
 
 from services.shared.rpc import users_pb2 as pb
 from services.shared.rpc.users_pb2_grpc import UsersServicer
+from services.users.account_calls import check_key
 from services.users.core.delivery_channels import Wish
 from services.users.delivery.channels import Channels, Seen
 
@@ -16,6 +17,7 @@ class ChannelCalls(UsersServicer):
     channels: Channels
 
     async def CreateChannel(self, request: pb.CreateChannelRequest, context: Any) -> pb.Channel:
+        check_key(request.idempotency_key)
         wish = Wish(
             kind=request.kind,
             url=request.url,
@@ -67,7 +69,7 @@ class ChannelCalls(UsersServicer):
         return pb.ListDeliveriesReply(deliveries=page, next_page_token=next_page_token)
 
     async def PushKey(self, request: pb.PushKeyRequest, context: Any) -> pb.PushKeyReply:
-        return pb.PushKeyReply(public_key=self.channels.senders.vapid)
+        return pb.PushKeyReply(public_key=self.channels.senders.vapid.public_key)
 
 
 def _channel(seen: Seen) -> pb.Channel:

@@ -20,6 +20,12 @@ _ONLY_ONE: Final = ("email", "push")
 _TOPIC: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,256}")
 _MOST_APPRISE: Final = 2048
+APPRISE: Final = (
+    *("dingtalk", "discord", "feishu", "flock", "gchat", "groupme", "guilded", "ifttt", "join", "lark", "line"),
+    *("msgbird", "opsgenie", "pagerduty", "pbul", "pover", "prowl", "sendgrid", "signl4", "slack", "spush", "tgram"),
+    *("threema", "twilio", "twist", "viber", "vonage", "wxteams"),
+)
+"""Schemas of apprise that lead to hosts that they name themselves, and read no files."""
 
 
 class Settings(msgspec.Struct, frozen=True, tag_field="kind"):
@@ -152,8 +158,13 @@ def _push(wish: Wish, loopback: bool, new_secret: Callable[[], str], vapid: str)
 
 
 def _apprise(wish: Wish, loopback: bool, new_secret: Callable[[], str], vapid: str) -> Apprise:
-    if not 0 < len(wish.url) <= _MOST_APPRISE or not wish.url.isprintable() or "://" not in wish.url:
+    schema, found, _ = wish.url.partition("://")
+    if not found or len(wish.url) > _MOST_APPRISE or not wish.url.isprintable():
         raise _wrong("url", "must be a URL of apprise such as tgram://bottoken/ChatID")
+    if schema.lower() not in APPRISE:
+        raise _wrong("url", f"must begin with one of {', '.join(APPRISE)}")
+    if "?" in wish.url:  # some parameters name files and other hosts
+        raise _wrong("url", "must hold no parameters (?...)")
     return Apprise(wish.url)
 
 

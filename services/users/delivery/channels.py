@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import Database
-from services.shared.errors import Conflict, NotFound, TooMany
+from services.shared.errors import Conflict, FieldError, InvalidInput, NotFound, TooMany
 from services.shared.events import rfc3339, seconds
 from services.users.core import delivery_channels
 from services.users.core.delivery import Outcome
@@ -21,7 +21,7 @@ from services.users.delivery.senders import Senders
 from services.users.store import after_number, channels, deliveries, is_id, keys, page_size
 from services.users.store.accounts import Account, account_by_id, lock_account
 from services.users.store.channels import Attempt, Channel
-from services.users.store.deliveries import Tried
+from services.users.store.deliveries import Tried, verified
 from services.users.throttle import Throttle
 from services.users.tokens import new_secret
 
@@ -57,7 +57,11 @@ class Channels:
         (`idempotency_key_reused`), TooMany (over the limit).
         """
         settings = delivery_channels.checked(
-            wish, loopback=self.loopback, missing=self.senders.missing, new_secret=new_secret, vapid=self.senders.vapid
+            wish,
+            loopback=self.loopback,
+            missing=self.senders.missing,
+            new_secret=new_secret,
+            vapid=self.senders.vapid.public_key,
         )
         body_hash = hashlib.sha256(b"channel " + msgspec.json.encode(wish)).digest()
         channel_id = str(uuid.uuid4())
@@ -67,6 +71,9 @@ class Channels:
                 raise NotFound("no such account", code="unknown_user")
             if key and (made := await self._made_before(session, user_id, key, body_hash)) is not None:
                 return made
+            if isinstance(settings, Email) and account.email_verified_at is None:
+                error = FieldError("kind", "your e-mail address is not verified yet")
+                raise InvalidInput(f"{error.loc}: {error.msg}", code="email_unverified", errors=(error,))
             channel = await self._add(session, account, channel_id, settings)
             if key:
                 await keys.remember(session, user_id, key, channel.id, body_hash, rfc3339(self.now()))
@@ -116,7 +123,7 @@ class Channels:
             return Outcome("secret_lost")
         began, message_id = self.now(), str(uuid.uuid4())
         sent = trial(message_id, channel_id, seconds(rfc3339(began)))
-        outcome = await self.senders.send(settings, sent, account.email, began)
+        outcome = await self.senders.send(settings, sent, verified(account.email, account.email_verified_at), began)
         await self._log_test(channel, message_id, outcome)
         return outcome
 

@@ -89,7 +89,7 @@ async def _wanted(session: AsyncSession, alert_ids: Sequence[str]) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A channel that is ours until the lease ends, and its owner's address and preferences."""
+    """A channel that is ours until the lease ends, and its owner's address (empty: not verified) and preferences."""
 
     id: str
     user_id: str
@@ -157,7 +157,7 @@ async def claim(session: AsyncSession, lease: str, now: str, until: str, limit: 
         return []
     await session.execute(update(_channels).where(_channels.c.id.in_(ids)).values(lease=lease, free_at=until))
     rows = await session.execute(
-        select(_channels, _accounts.c.email, _accounts.c.preferences)
+        select(_channels, _accounts.c.email, _accounts.c.email_verified_at, _accounts.c.preferences)
         .join(_accounts, _accounts.c.id == _channels.c.user_id)
         .where(_channels.c.id.in_(ids))
     )
@@ -268,6 +268,11 @@ def _due(now: str) -> Select[tuple[str]]:
     return select(_deliveries.c.channel_id).where(_WAITING, _deliveries.c.due_at <= now)
 
 
+def verified(email: str, verified_at: str | None) -> str:
+    """An address that alerts may go to; empty where nobody has shown that it is theirs."""
+    return "" if verified_at is None else email
+
+
 def _claimed(row: Any) -> Claimed:
     return Claimed(
         id=row.id,
@@ -278,7 +283,7 @@ def _claimed(row: Any) -> Claimed:
         health=Health(row.failures, _time(row.failing_since)),
         window=Window(_time(row.window_at), row.window_sent),
         gathering=row.gathering,
-        email=row.email,
+        email=verified(row.email, row.email_verified_at),
         preferences=row.preferences,
     )
 

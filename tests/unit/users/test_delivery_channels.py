@@ -56,6 +56,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"kind": "push", **BROWSER, "vapid": "another server's"}, "vapid"),
     ({"kind": "apprise"}, "url"),
     ({"kind": "apprise", "url": "tgram"}, "url"),
+    ({"kind": "apprise", "url": "json://10.0.0.1/"}, "url"),
+    ({"kind": "apprise", "url": "syslog://"}, "url"),
+    ({"kind": "apprise", "url": "slack://a/b/c?template=/etc/passwd"}, "url"),
 ]
 
 
