@@ -200,13 +200,16 @@ static void open_one(struct connection *c, int port, const char *path) {
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK)) fail("fcntl");
 }
 
-/* Reads what has come; 1 where a line on standard input waits too. */
+/* Reads all that has come; 1 where a line on standard input waits too. */
 static int serve(int epoll, int wait_ms) {
     struct epoll_event events[512];
-    int count = epoll_wait(epoll, events, 512, wait_ms), asked = 0;
-    for (int i = 0; i < count; i++) {
-        if (events[i].data.ptr) receive(events[i].data.ptr);
-        else asked = 1;
+    int count = 512, asked = 0;
+    for (; count == 512; wait_ms = 0) {
+        count = epoll_wait(epoll, events, 512, wait_ms);
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.ptr) receive(events[i].data.ptr);
+            else asked = 1;
+        }
     }
     return asked;
 }
@@ -225,7 +228,7 @@ static void open_all(int epoll, int port, const char *path, int rooms) {
         if (size >= (int)sizeof room) fail("a path that long");
         open_one(c, port, room);
         watch(epoll, c->fd, c);
-        if (i % 64 == 0) serve(epoll, 0);  /* the first ones are pinged before the last ones are open */
+        if (i % 32 == 0) serve(epoll, 0);  /* the first ones are pinged before the last ones are open */
     }
 }
 
