@@ -1,4 +1,4 @@
-"""`python -m services.users create-operator EMAIL`: makes an operator, from an account or anew."""
+"""`python -m services.users`: `create-operator EMAIL` makes an operator, `end-logins EMAIL` ends somebody's logins."""
 
 import argparse
 import asyncio
@@ -13,13 +13,18 @@ from typing import Final
 
 from services.shared.config import load
 from services.shared.database import Database, open_database
-from services.shared.errors import Conflict, InvalidInput, StartFailed, TickroomError
+from services.shared.errors import Conflict, InvalidInput, NotFound, StartFailed, TickroomError
 from services.shared.events import rfc3339
+from services.users.bell import Bell
 from services.users.config import Settings
 from services.users.core import accounts as rules
 from services.users.passwords import Passwords
+from services.users.secret import secret_key
+from services.users.sessions import Sessions
 from services.users.store import accounts as store
+from services.users.store import api_keys
 from services.users.store.accounts import Account
+from services.users.tokens import Tokens
 
 ROOM: Final = "users"
 PASSWORD_VARIABLE: Final = "OPERATOR_PASSWORD"  # noqa: S105 (a variable's name)
@@ -28,16 +33,21 @@ PASSWORD_VARIABLE: Final = "OPERATOR_PASSWORD"  # noqa: S105 (a variable's name)
 def main(arguments: Sequence[str]) -> int:
     """The command line: 0, or 1 with one line on stderr that says what is wrong (argparse: 2)."""
     parser = argparse.ArgumentParser("python -m services.users", description="Without a command: the room itself.")
-    command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    command = commands.add_parser(
         "create-operator",
         help="makes the account with this address an operator, or a new one",
         description=f"A new account needs a password: from {PASSWORD_VARIABLE}, else typed in, else a line of stdin.",
     )
     command.add_argument("email", metavar="EMAIL")
     command.add_argument("--name", default="Operator", help="of a new account")
+    ending = commands.add_parser("end-logins", help="ends every login of the account with this address")
+    ending.add_argument("email", metavar="EMAIL")
     wish = parser.parse_args(arguments)
     try:
-        done = _create_operator(load(Settings), wish.email, wish.name)
+        settings = load(Settings)
+        ends = wish.command == "end-logins"
+        done = _end_logins(settings, wish.email) if ends else _create_operator(settings, wish.email, wish.name)
     except TickroomError as error:
         wrong = "; ".join(f"{each.loc} {each.msg}" for each in error.errors)
         print(f"tickroom: {wrong or error.detail}", file=sys.stderr)  # noqa: T201 (a command)
@@ -80,6 +90,27 @@ async def create(database: Database, email: str, name: str, password: str) -> st
     return f"{email} has an account now, as an operator"
 
 
+async def end_logins(database: Database, settings: Settings, email: str) -> str:
+    """Ends every login of an account, and removes its API keys; the gateways are told. What was done, for a person.
+
+    Raises InvalidInput, NotFound.
+    """
+    email = rules.same_email(email)
+    if (wrong := rules.wrong_email(email)) is not None:
+        raise InvalidInput(f"EMAIL {wrong}")
+    tokens = Tokens(secret_key(settings), None, settings.access_token_ttl_s)
+    sessions = Sessions(database, tokens, settings.refresh_token_ttl_s, lambda: datetime.now(UTC), Bell())
+    async with database.transaction() as session:
+        found = await store.account_by_email(session, email)
+        account = None if found is None else await store.lock_account(session, found.id)
+        if account is None:
+            raise NotFound(f"no account has the address {email}")
+        removed = await api_keys.remove_all(session, account.id)
+        events = ["api_key_revoked"] * bool(removed) + ["logged_out_everywhere"]
+        await sessions.end_all(session, account.id, events, datetime.now(UTC))
+    return f"every login of {email} has ended, and {removed} API keys are gone; the password is what it was"
+
+
 def ask_password() -> str:
     """The password of OPERATOR_PASSWORD, else as a person types it twice, else the first line of stdin.
 
@@ -107,6 +138,14 @@ def _create_operator(settings: Settings, email: str, name: str) -> str:
 
     # asked between two loops: a loop that waits for the keyboard would not hear Ctrl-C
     return asyncio.run(promoted()) or asyncio.run(created(ask_password()))
+
+
+def _end_logins(settings: Settings, email: str) -> str:
+    async def ended() -> str:
+        async with _opened(settings) as database:
+            return await end_logins(database, settings, email)
+
+    return asyncio.run(ended())
 
 
 @asynccontextmanager

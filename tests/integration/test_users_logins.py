@@ -9,8 +9,11 @@ import passlib.hash
 import pytest
 
 from services.shared.database import Database
-from services.shared.errors import Unauthenticated
-from services.users import passwords
+from services.shared.errors import NotFound, Unauthenticated
+from services.shared.events import SessionRevoked
+from services.users import operators, passwords
+from services.users.api_keys import ApiKeys
+from services.users.bell import Bell
 from services.users.store import accounts
 from services.users.tokens import Tokens
 from tests.integration.test_users_sessions import OTHER, PASSWORD, SECRET, Clock, Replica
@@ -80,3 +83,21 @@ async def test_an_unknown_address_and_a_wrong_password_look_and_cost_alike(
         answers.append((caught.value.code, caught.value.detail, caught.value.retry_after_s, list(work)))
     assert answers[0] == answers[1]
     assert answers[0][3] == ["look up", "verify $argon2id$v=19$m=19456,t=2,p=1"]
+
+
+async def test_an_operator_ends_the_logins_and_keys_of_somebody(office: Replica, tmp_path: Path) -> None:
+    ada, again, bob = await office.register(), await office.login(), await office.register("bob")
+    keys = ApiKeys(office.database, office.sessions.tokens, office.clock, Bell())
+    _, key = await keys.create(ada.account.id, "bot", [], None)
+    settings = settings_of(tmp_path, None, secret_key=SECRET)
+    done = await operators.end_logins(office.database, settings, " Ada@Example.org")
+    assert done == "every login of ada@example.org has ended, and 1 API keys are gone; the password is what it was"
+    assert await office.valid(ada, again, bob) == [False, False, True]
+    with pytest.raises(Unauthenticated):
+        await keys.verify(key)
+    *_, ended = await office.told()
+    assert isinstance(ended, SessionRevoked)
+    assert (ended.user_id, ended.session_id) == (ada.account.id, "")
+    assert await office.valid(await office.login()) == [True]
+    with pytest.raises(NotFound):
+        await operators.end_logins(office.database, settings, "nobody@example.org")

@@ -160,6 +160,7 @@ async def test_codes_are_stored_as_hashes(office: House, post: Post) -> None:
     code = await code_of(post, "verify")
     async with office.database.reading() as session:
         (row,) = await session.scalars(select(MailCodeRow))
+    assert len(code) == 43  # 256 bits
     assert code.encode() not in row.hash
     assert len(row.hash) == 32
 

@@ -1,7 +1,7 @@
 """Taking everything along, and leaving."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
@@ -42,6 +42,7 @@ class Everything(msgspec.Struct, frozen=True, kw_only=True):
     sessions: list[dict[str, Any]]
     api_keys: list[dict[str, Any]]
     alerts: list[dict[str, Any]]
+    channels: list[dict[str, Any]]
     notifications: list[dict[str, Any]]
 
 
@@ -87,6 +88,7 @@ class Leaving:
             "sessions": self._sessions(user_id),
             "api_keys": self._api_keys(user_id),
             "alerts": self._alerts(user_id),
+            "channels": self._channels(user_id),
             "notifications": self._notifications(user_id),
         }
         return StreamingResponse(_document(head, lists), headers=_HEADERS, media_type="application/json")
@@ -109,6 +111,16 @@ class Leaving:
         async def page(token: str) -> tuple[Sequence[bytes], str]:
             found = await self.users.alerts(user_id, _PAGE, token)
             return [_encode(each) for each in found.alerts], found.next_page_token
+
+        return page
+
+    def _channels(self, user_id: str) -> Page:
+        async def page(token: str) -> tuple[Sequence[bytes], str]:
+            found = await self.users.channels(user_id, _PAGE, token)
+            shown = [
+                {name: value for name, value in asdict(each).items() if name != "secret"} for each in found.channels
+            ]
+            return [_encode(each) for each in shown], found.next_page_token
 
         return page
 

@@ -1,4 +1,5 @@
-"""The pages: `/` with live prices and signals, an account, alerts; `/docs` to read and try what can be asked.
+"""The pages: `/` with live prices and signals, an account, alerts; `/account`, where links in letters lead; `/docs` to
+read and try what can be asked.
 
 Their files lie in `page/`; they need no other host.
 """
@@ -15,9 +16,11 @@ from services.gateway.http.routing import endpoint, resource
 _FOLDER: Final = Path(__file__).parent / "page"
 _FILES: Final[Mapping[str, tuple[str, str, str]]] = {
     "/": ("page.html", "text/html", "The page: live prices and signals, an account, alerts"),
+    "/account": ("account.html", "text/html", "The page for forgotten passwords, and where links in letters lead"),
     "/docs": ("docs.html", "text/html", "The page that shows what can be asked"),
     "/static/page.css": ("page.css", "text/css", "How the pages look"),
     "/static/page.js": ("page.js", "text/javascript", "What the first page does"),
+    "/static/account.js": ("account.js", "text/javascript", "What that page does"),
     "/static/docs.css": ("docs.css", "text/css", "How the second page looks"),
     "/static/docs.js": ("docs.js", "text/javascript", "What the second page does"),
 }

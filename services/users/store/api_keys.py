@@ -93,6 +93,12 @@ async def remove(session: AsyncSession, user_id: str, key_id: str) -> bool:
     return (await session.execute(gone)).first() is not None
 
 
+async def remove_all(session: AsyncSession, user_id: str) -> int:
+    """Removes those of a user; how many there were."""
+    gone = delete(_keys).where(_keys.c.user_id == user_id).returning(_keys.c.id)
+    return len((await session.execute(gone)).all())
+
+
 def _seen(row: Any) -> ApiKey:
     return ApiKey(
         id=row.id,

@@ -31,7 +31,8 @@ async def test_an_export_has_everything_and_no_secret() -> None:
     assert "attachment" in answer.headers["content-disposition"]
     assert answer.headers["cache-control"] == "no-store"
     found = answer.json()
-    assert list(found) == ["exported_at", "profile", "watchlist", "sessions", "api_keys", "alerts", "notifications"]
+    lists = ["sessions", "api_keys", "alerts", "channels", "notifications"]
+    assert list(found) == ["exported_at", "profile", "watchlist", *lists]
     assert found["profile"]["email"] == "ada@example.org"
     assert found["profile"]["preferences"] == {"theme": "dark"}
     assert found["watchlist"] == ["AAPL"]

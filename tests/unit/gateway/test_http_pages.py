@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.gateway.http_fakes import Front
 
-PAGES = ("/", "/docs")
+PAGES = ("/", "/account", "/docs")
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ PAGES = ("/", "/docs")
         *((page, "text/html") for page in PAGES),
         ("/static/page.css", "text/css"),
         ("/static/page.js", "text/javascript"),
+        ("/static/account.js", "text/javascript"),
         ("/static/docs.css", "text/css"),
         ("/static/docs.js", "text/javascript"),
     ],
@@ -48,3 +49,30 @@ async def test_the_page_of_what_can_be_asked_reads_both_documents() -> None:
         assert sorted(asked) == ["/asyncapi", "/openapi.json"]
         for path in asked:
             assert (await client.get(path)).headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_passwords_are_masked_and_password_managers_welcome(page: str) -> None:
+    async with Front().client() as client:
+        html = (await client.get(page)).text
+        script = (await client.get(f"/static/{page.strip('/') or 'page'}.js")).text
+    for field in re.findall(r"<input[^>]*password[^>]*>", html):
+        assert 'type="password"' in field
+        assert "maxlength" not in field
+        assert page == "/docs" or re.search(r'autocomplete="(current|new)-password"', field)
+    assert "paste" not in html + script
+
+
+async def test_whoever_logs_out_on_the_page_ends_the_login_too() -> None:
+    async with Front().client() as client:
+        html, script = (await client.get("/")).text, (await client.get("/static/page.js")).text
+    assert '<button id="leave" class="second">Log out</button>' in html
+    assert '$("leave").addEventListener("click", () => ask("POST", "/api/v1/logout")' in script
+
+
+async def test_codes_of_letters_do_not_stay_in_the_address() -> None:
+    async with Front().client() as client:
+        html, script = (await client.get("/account")).text, (await client.get("/static/account.js")).text
+    assert script.index("history.replaceState") < script.index("fetch(")
+    assert "location.search" not in script
+    assert 'content="no-referrer"' in html

@@ -82,3 +82,19 @@ async def test_deep_preferences_are_taken_or_refused(depth: int) -> None:
 async def test_nobody_changes_an_account_without_a_token() -> None:
     async with Front().client() as client:
         problem_of(await client.patch(UPDATE, json={"name": "Eve"}), 401, "token_missing")
+
+
+async def test_nobody_makes_themselves_an_operator() -> None:
+    front = Front()
+    wish = {
+        "name": "Eve",
+        "role": "operator",
+        "id": "u2",
+        "token_version": 0,
+        "email_verified_at": "x",
+        "user_id": "u2",
+    }
+    async with front.client(signed_in=True) as client:
+        assert (await client.patch(UPDATE, json=wish)).status_code == 200
+    ((user_id, change, _),) = front.users.changes
+    assert (user_id, change) == ("u1", ProfileChange(name="Eve"))

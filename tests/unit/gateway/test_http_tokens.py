@@ -155,3 +155,13 @@ async def test_a_room_that_is_away_is_no_verdict_on_a_symbol() -> None:
     assert await symbols.resolve("AAPL") == "AAPL"
     stock_data.fails = Unavailable("away again")
     assert await symbols.resolve("AAPL") == "AAPL"
+
+
+@pytest.mark.parametrize(
+    "other", ["tk_0123456789ab_" + "A" * 43, "0190f1f0-7e0e-7d6b-9a5b-2f6f0c9f3d11." + "A" * 43, "A" * 43, "u1"]
+)
+async def test_no_other_secret_passes_as_a_token(other: str) -> None:
+    """An API key, a refresh token, a ticket or a code, the id of a user."""
+    with pytest.raises(Unauthenticated) as refused:
+        await Verifier(FakeUsers()).verify(other)
+    assert refused.value.code == "bad_token"

@@ -42,7 +42,8 @@ def test_addresses_that_are_none(email: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", [GOOD, "correct horse battery staple", "Tr0ub4dor&3x", "пароль-из-четырёх", "z" * 3 + GOOD]
+    "password",
+    [GOOD, "correct horse battery staple", "Tr0ub4dor&3x", "пароль-из-четырёх", "z" * 3 + GOOD, "a plum in tar " * 20],
 )
 def test_passwords(password: str) -> None:
     assert wrong_password(password) is None

@@ -70,3 +70,13 @@ def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setenv("DATABASE_URL", "mysql://nowhere")
     assert operators.main(["create-operator", EMAIL]) == 1
     assert said(capsys)[1].startswith("tickroom: DATABASE_URL: ")
+
+
+def test_the_logins_of_somebody_are_ended(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(operators.PASSWORD_VARIABLE, PASSWORD)
+    assert operators.main(["create-operator", EMAIL]) == 0
+    assert operators.main(["end-logins", EMAIL]) == 0
+    ended = f"every login of {EMAIL} has ended, and 0 API keys are gone; the password is what it was\n"
+    assert said(capsys)[0].endswith(ended)
+    assert operators.main(["end-logins", "nobody@example.org"]) == 1
+    assert said(capsys) == ("", "tickroom: no account has the address nobody@example.org\n")

@@ -75,7 +75,7 @@ $("account").addEventListener("submit", (event) => {
     enter(made.token, email);
   });
 });
-$("leave").addEventListener("click", leave);
+$("leave").addEventListener("click", () => ask("POST", "/api/v1/logout").catch(() => null).then(leave));
 
 // Alerts and notifications
 
