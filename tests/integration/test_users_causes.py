@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from services.gateway.http.alert_reports import ExplanationShown, PreviewShown
 from services.shared.embedded_kafka import embedded_kafka
 from services.shared.errors import Conflict, InvalidInput, NotFound
 from services.shared.rpc import users_pb2 as pb
@@ -94,7 +95,9 @@ async def test_why_it_has_not_fired(house: House, users: UsersAsyncStub) -> None
     assert (before["state"], before["position"], before["why_not"]) == ("armed", None, ["no_price_yet", "condition_0"])
     await house.publish(tick(1, 151.0), tick(2, 148.0))
     await until(lambda: seen(users, asked, 2))
-    found = msgspec.json.decode((await users.ExplainAlert(asked)).json)
+    told_as_json = (await users.ExplainAlert(asked)).json
+    found = msgspec.json.decode(told_as_json)
+    assert msgspec.to_builtins(msgspec.json.decode(told_as_json, type=ExplanationShown)) == found  # as documented
     assert found["position"] == {"epoch": "epoch-1", "seq": 2}
     assert (found["alert_id"], found["version"], found["status"]) == (rule.id, 1, "active")
     assert (found["state"], found["latched"], found["would_fire"]) == ("latched", True, False)
@@ -110,9 +113,9 @@ async def seen(users: UsersAsyncStub, asked: pb.AlertRequest, seq: int) -> bool:
 async def test_a_preview_over_prices_of_ones_own(users: UsersAsyncStub) -> None:
     prices = [pb.PastPrice(time=at(number), price=price) for number, price in enumerate((149.0, 151.0, 149.0, 150.0))]
     rule = wish("", message="now {price}")
-    found = msgspec.json.decode(
-        (await users.PreviewAlert(pb.PreviewAlertRequest(rule=rule, given=True, prices=prices))).json
-    )
+    told_as_json = (await users.PreviewAlert(pb.PreviewAlertRequest(rule=rule, given=True, prices=prices))).json
+    found = msgspec.json.decode(told_as_json)
+    assert msgspec.to_builtins(msgspec.json.decode(told_as_json, type=PreviewShown)) == found  # as documented
     assert [(each["time"], each["price"], each["message"]) for each in found["firings"]] == [
         (at(1), 151.0, "now 151.00"),
         (at(3), 150.0, "now 150.00"),

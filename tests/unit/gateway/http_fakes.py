@@ -60,6 +60,18 @@ from tests.unit.gateway.channel_fakes import FakeChannels
 
 BASE = "http://localhost:8000"
 TIME = "2012-06-01T20:00:00.000000Z"
+EXPLAINED = (
+    b'{"alert_id":"a1","version":1,"status":"active","position":{"epoch":"e","seq":7},"state":"armed","latched":false,'
+    b'"would_fire":false,"why_not":["condition_0"],"cooling_until":null,"snoozed_until":null,"expires_at":null,'
+    b'"last_price":144.0,"previous_price":140.0,"seen_at":"2012-06-01T20:00:00.000000Z","conditions":[{"type":'
+    b'"crossing_up","holds":false,"event":true,"side":"below","value":144.0,"line":150.0,"distance":6.0,'
+    b'"distance_pct":4.1667,"rearms_at":null}]}'
+)
+PREVIEWED = (
+    b'{"symbol":"AAPL","firings":[{"time":"2012-06-01T20:00:00.000000Z","price":151.0,"previous_price":149.0,'
+    b'"condition":"crossing_up","threshold":150.0,"message":"m"}],"more":false,"prices":2,"first":null,"last":null,'
+    b'"resolution":"r"}'
+)
 
 
 class FakeStockData:
@@ -288,12 +300,12 @@ class FakeUsers(FakeAccounts, FakeChannels):
 
     async def explain_alert(self, user_id: str, alert_id: str) -> bytes:
         found = await self.alert(user_id, alert_id)
-        return b'{"alert_id":"' + found.id.encode() + b'","state":"armed"}'
+        return EXPLAINED.replace(b'"a1"', f'"{found.id}"'.encode())
 
     async def preview_alert(self, user_id: str, wish: PreviewWish) -> bytes:
         self._check()
         self.previews.append((user_id, wish))
-        return b'{"symbol":"AAPL","firings":[]}'
+        return PREVIEWED
 
     async def notification(self, user_id: str, notification_id: str) -> NotificationDetail:
         page = await self.notifications(user_id, unread_only=False, limit=100, page_token="")

@@ -1,5 +1,6 @@
 """Alert rules and notifications of one person."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from services.gateway.backends import Condition
 from services.gateway.http.alert_bodies import TYPES, AlertBody
 from services.shared.errors import Conflict
-from tests.unit.gateway.http_fakes import TIME, Front, problem_of
+from tests.unit.gateway.http_fakes import EXPLAINED, PREVIEWED, TIME, Front, problem_of
 
 UP = {"type": "crossing_up", "threshold": 150.0}
 RULE = {"symbol": "AAPL", "conditions": [UP]}
@@ -195,7 +196,7 @@ async def test_a_rule_is_explained() -> None:
     async with front.client(signed_in=True) as client:
         await client.post("/api/v1/alerts", json=RULE)
         answer = await client.get("/api/v1/alerts/a1/explain")
-        assert (answer.status_code, answer.json()) == (200, {"alert_id": "a1", "state": "armed"})
+        assert (answer.status_code, answer.json()) == (200, json.loads(EXPLAINED))
         problem_of(await client.get("/api/v1/alerts/a9/explain"), 404, "unknown_alert")
 
 
@@ -203,7 +204,7 @@ async def test_a_rule_is_previewed_over_bars_or_over_prices() -> None:
     front = Front()
     async with front.client(signed_in=True) as client:
         answer = await client.post("/api/v1/alerts/preview", json=RULE | {"symbol": "apple", "start": "2012-01-01"})
-        assert (answer.status_code, answer.json()) == (200, {"symbol": "AAPL", "firings": []})
+        assert (answer.status_code, answer.json()) == (200, json.loads(PREVIEWED))
         ticks = [{"time": "2012-01-01T15:00:00Z", "price": 149.0}]
         await client.post("/api/v1/alerts/preview", json=RULE | {"ticks": ticks})
     (user_id, over_bars), (_, over_prices) = front.users.previews
