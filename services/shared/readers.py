@@ -277,7 +277,8 @@ class StatefulReader:
             if self._slots.get(partition) is not slot:
                 return
             try:
-                await self._save({partition: slot})
+                if slot.since or slot.moved or self._work.urgent(partition):  # else all that there is is stored
+                    await self._save({partition: slot})
             except Exception as error:
                 _log.warning("%s: no last checkpoint of partition %d: %s", self._reader.name, partition, _say(error))
             self._drop(partition, slot)

@@ -3,7 +3,7 @@
 Truth tables for 140 to 150; q is the price before, p this one, `-` none (the first ever, or of a new epoch).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import ClassVar, Self
 
 import msgspec
@@ -12,7 +12,7 @@ from services.users.core.condition import PRICE, Condition, Key, Way, rounded, s
 from services.users.core.moment import Moment
 
 
-class Channel(Condition, frozen=True):
+class Channel(Condition, frozen=True, gc=False):
     """0 < lower < upper, prices as traded."""
 
     event: ClassVar[bool] = True
@@ -27,7 +27,7 @@ class Channel(Condition, frozen=True):
         return msgspec.structs.replace(self, lower=rounded(self.lower / ratio), upper=rounded(self.upper / ratio))
 
 
-class EnteringChannel(Channel, frozen=True, tag="entering_channel"):
+class EnteringChannel(Channel, frozen=True, gc=False, tag="entering_channel"):
     """q outside, p inside.
 
     | q   | p   | holds |                                          |
@@ -57,7 +57,7 @@ class EnteringChannel(Channel, frozen=True, tag="entering_channel"):
             return now.price <= low or now.price >= high
         return not self.inside(now.price)
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         lines = {self.lower, self.upper}
         lines |= {share_below(self.lower, 1, hysteresis_pct), share_below(self.upper, -1, hysteresis_pct)}
         return [(PRICE, line) for line in lines]
@@ -66,7 +66,7 @@ class EnteringChannel(Channel, frozen=True, tag="entering_channel"):
         return self.lower if self.way(now) > 0 else self.upper
 
 
-class ExitingChannel(Channel, frozen=True, tag="exiting_channel"):
+class ExitingChannel(Channel, frozen=True, gc=False, tag="exiting_channel"):
     """q inside, p outside.
 
     | q   | p   | holds |                                          |
@@ -96,7 +96,7 @@ class ExitingChannel(Channel, frozen=True, tag="exiting_channel"):
             return now.price <= share_below(self.upper, 1, hysteresis_pct)
         return now.price >= share_below(self.lower, -1, hysteresis_pct)
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         lines = {self.lower, self.upper}
         lines |= {share_below(self.upper, 1, hysteresis_pct), share_below(self.lower, -1, hysteresis_pct)}
         return [(PRICE, line) for line in lines]

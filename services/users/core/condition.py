@@ -5,7 +5,7 @@ change its mind where a gauge passes one of them. A gauge is a number that follo
 within 300 s, the confidence of its signal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import ClassVar, Final, Literal, Self
 
 import msgspec
@@ -33,7 +33,7 @@ def share_below(price: float, way: Way, hysteresis_pct: float) -> float:
     return rounded(price * (100 - way * hysteresis_pct) / 100) if hysteresis_pct else price
 
 
-class Condition(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+class Condition(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
     """`event`: it happens at a record; else it is a state, which lasts."""
 
     event: ClassVar[bool] = False
@@ -58,8 +58,8 @@ class Condition(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=Tru
         """Has what went `way` when it fired gone back past the line, by the share that hysteresis asks for?"""
         raise NotImplementedError
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
-        """Every line at which this condition, or its latch, can change its mind."""
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
+        """Every line at which this condition, or its latch, can change its mind, each once."""
         raise NotImplementedError
 
     def shown(self, now: Moment) -> float | None:

@@ -3,7 +3,7 @@
 Truth tables for threshold 150; q is the price before, p this one, `-` none (the first ever, or of a new epoch).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import ClassVar, Self
 
 import msgspec
@@ -12,7 +12,7 @@ from services.users.core.condition import PRICE, Condition, Key, Way, rounded, s
 from services.users.core.moment import Moment
 
 
-class Crosses(Condition, frozen=True):
+class Crosses(Condition, frozen=True, gc=False):
     """threshold: a price as traded, > 0. ways: which it can go."""
 
     event: ClassVar[bool] = True
@@ -30,7 +30,7 @@ class Crosses(Condition, frozen=True):
         line = share_below(self.threshold, way, hysteresis_pct)
         return now.price is not None and (now.price <= line if way > 0 else now.price >= line)
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         if not hysteresis_pct:
             return ((PRICE, self.threshold),)
         backs = [(PRICE, share_below(self.threshold, way, hysteresis_pct)) for way in self.ways]
@@ -50,7 +50,7 @@ class Crosses(Condition, frozen=True):
         return -1 if now.before > self.threshold >= now.price and -1 in self.ways else 0
 
 
-class CrossingUp(Crosses, frozen=True, tag="crossing_up"):
+class CrossingUp(Crosses, frozen=True, gc=False, tag="crossing_up"):
     """q < threshold <= p.
 
     | q   | p   | holds |                                            |
@@ -67,7 +67,7 @@ class CrossingUp(Crosses, frozen=True, tag="crossing_up"):
     ways: ClassVar[tuple[Way, ...]] = (1,)
 
 
-class CrossingDown(Crosses, frozen=True, tag="crossing_down"):
+class CrossingDown(Crosses, frozen=True, gc=False, tag="crossing_down"):
     """q > threshold >= p.
 
     | q   | p   | holds |                                            |
@@ -84,7 +84,7 @@ class CrossingDown(Crosses, frozen=True, tag="crossing_down"):
     ways: ClassVar[tuple[Way, ...]] = (-1,)
 
 
-class Crossing(Crosses, frozen=True, tag="crossing"):
+class Crossing(Crosses, frozen=True, gc=False, tag="crossing"):
     """CrossingUp or CrossingDown.
 
     | q   | p   | holds |

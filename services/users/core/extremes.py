@@ -4,14 +4,14 @@ A day is completed by its final daily bar, and counts for prices after its end. 
 extreme of it yet: within a day the first price beyond the line fires, the next one only when it has been back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import ClassVar
 
 from services.users.core.condition import Condition, Key, Way, share_below
 from services.users.core.moment import Moment
 
 
-class Extreme(Condition, frozen=True):
+class Extreme(Condition, frozen=True, gc=False):
     """days: how many completed days, >= 1. False with fewer of them."""
 
     event: ClassVar[bool] = True
@@ -32,7 +32,7 @@ class Extreme(Condition, frozen=True):
         back = share_below(line, self.up, hysteresis_pct)
         return now.price <= back if self.up > 0 else now.price >= back
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         key = (self.kind, self.days)
         return {(key, 1.0), (key, share_below(1.0, self.up, hysteresis_pct))}
 
@@ -45,7 +45,7 @@ class Extreme(Condition, frozen=True):
         return None if found is None else found[0 if self.up > 0 else 1]
 
 
-class NewHigh(Extreme, frozen=True, tag="new_high"):
+class NewHigh(Extreme, frozen=True, gc=False, tag="new_high"):
     """q <= line < p, where the line is the highest high of the last `days` completed days.
 
     days 2, highs 100 and 102:
@@ -65,7 +65,7 @@ class NewHigh(Extreme, frozen=True, tag="new_high"):
     kind: ClassVar[str] = "high"
 
 
-class NewLow(Extreme, frozen=True, tag="new_low"):
+class NewLow(Extreme, frozen=True, gc=False, tag="new_low"):
     """q >= line > p, where the line is the lowest low of the last `days` completed days: the mirror of NewHigh.
 
     days 2, lows 90 and 92:

@@ -9,7 +9,7 @@ from services.users.core.conditions import Condition
 from services.users.core.rules import Rule, RuleState
 
 
-class Watch(msgspec.Struct, eq=False, array_like=True):
+class Watch(msgspec.Struct, eq=False, array_like=True, gc=False):
     """A rule in memory with its state. status: what the engine has made of it. waiting: a timer will look at it."""
 
     rule: Rule

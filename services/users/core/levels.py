@@ -3,7 +3,7 @@
 Truth tables for threshold 150; q is the price before, p this one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import ClassVar, Self
 
 import msgspec
@@ -12,7 +12,7 @@ from services.users.core.condition import PRICE, Condition, Key, Way, rounded, s
 from services.users.core.moment import Moment
 
 
-class Level(Condition, frozen=True):
+class Level(Condition, frozen=True, gc=False):
     """threshold: a price as traded, > 0."""
 
     threshold: float
@@ -21,7 +21,7 @@ class Level(Condition, frozen=True):
         line = share_below(self.threshold, self.up, hysteresis_pct)
         return now.price is not None and (now.price <= line if self.up > 0 else now.price >= line)
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         if not hysteresis_pct:
             return ((PRICE, self.threshold),)
         return (PRICE, self.threshold), (PRICE, share_below(self.threshold, self.up, hysteresis_pct))
@@ -33,7 +33,7 @@ class Level(Condition, frozen=True):
         return msgspec.structs.replace(self, threshold=rounded(self.threshold / ratio))
 
 
-class GreaterThan(Level, frozen=True, tag="greater_than"):
+class GreaterThan(Level, frozen=True, gc=False, tag="greater_than"):
     """The price is above the threshold.
 
     | q   | p   | holds | latched rule          |
@@ -51,7 +51,7 @@ class GreaterThan(Level, frozen=True, tag="greater_than"):
         return now.price is not None and now.price > self.threshold
 
 
-class LessThan(Level, frozen=True, tag="less_than"):
+class LessThan(Level, frozen=True, gc=False, tag="less_than"):
     """The price is below the threshold: the mirror of GreaterThan.
 
     | q   | p   | holds | latched rule          |

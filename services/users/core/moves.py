@@ -5,7 +5,7 @@ or `percent` of it (the highest, minus); with hysteresis_pct a latched rule wait
 from the line of the moment.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import ClassVar, Self
 
 import msgspec
@@ -16,7 +16,7 @@ from services.users.core.moment import Moment
 from services.users.core.windows import Window
 
 
-class Move(Condition, frozen=True):
+class Move(Condition, frozen=True, gc=False):
     """One of amount (> 0, in the price's currency) and percent (> 0). window_s: seconds of tick time, >= 1."""
 
     kind: ClassVar[str]
@@ -36,7 +36,7 @@ class Move(Condition, frozen=True):
         back = share_below(line, self.up, hysteresis_pct)
         return not self._beyond(now.price, line) and (now.price <= back if self.up > 0 else now.price >= back)
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         if self.amount is not None:
             return (((self.kind, self.window_s), self.amount),)
         return (((f"{self.kind}%", self.window_s), self.percent or 0.0),)
@@ -78,7 +78,7 @@ class Move(Condition, frozen=True):
         return price >= line if self.up > 0 else price <= line
 
 
-class MovingUp(Move, frozen=True, tag="moving_up"):
+class MovingUp(Move, frozen=True, gc=False, tag="moving_up"):
     """p is at least `amount` or `percent` above the lowest price of the last window_s, p's own among them.
 
     amount 5, window_s 60:
@@ -95,7 +95,7 @@ class MovingUp(Move, frozen=True, tag="moving_up"):
     kind: ClassVar[str] = "rise"
 
 
-class MovingDown(Move, frozen=True, tag="moving_down"):
+class MovingDown(Move, frozen=True, gc=False, tag="moving_down"):
     """p is at least `amount` or `percent` below the highest price of the last window_s: the mirror of MovingUp.
 
     percent 5, window_s 60:

@@ -14,6 +14,7 @@ does.
 | latched |            |         | yes             | as armed          |
 """
 
+from collections.abc import Collection
 from enum import Enum
 from typing import Literal, Self
 
@@ -30,7 +31,7 @@ from services.users.core.volume import VolumeAbove
 Trigger = Literal["once", "every_time", "once_per_minute", "once_per_bar"]
 
 
-class Rule(msgspec.Struct, frozen=True, array_like=True):
+class Rule(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What somebody wants to hear of. (id, version) names these very conditions.
 
     expires_at, snoozed_until: RFC 3339, on tick time. market_hours_only: prices outside sessions are not seen at all.
@@ -67,8 +68,10 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
         """The condition that a notification names: the event, else the first."""
         return self.event or self.conditions[0]
 
-    def lines(self) -> set[tuple[Key, float]]:
-        """Every line of a gauge at which the rule can change its mind."""
+    def lines(self) -> Collection[tuple[Key, float]]:
+        """Every line of a gauge at which the rule can change its mind, each once."""
+        if len(self.conditions) == 1:
+            return self.conditions[0].lines(self.hysteresis_pct)
         return {line for each in self.conditions for line in each.lines(self.hysteresis_pct)}
 
     def after_split(self, ratio: float) -> Self:
@@ -76,7 +79,7 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.structs.replace(self, conditions=tuple(each.after_split(ratio) for each in self.conditions))
 
 
-class RuleState(msgspec.Struct, omit_defaults=True):
+class RuleState(msgspec.Struct, omit_defaults=True, gc=False):
     """What a rule remembers between records. way: 0 = armed, else latched since things went up (1) or down (-1).
 
     cooling_until: RFC 3339 of tick time, empty where nothing cools. since: time of the last price before the rule

@@ -1,6 +1,6 @@
 """Conditions on predictions, as they come on topic `signals`."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import ClassVar, Final
 
 from services.shared.events import Prediction
@@ -11,7 +11,7 @@ TURNS: Final[Key] = ("turns", 0)
 CONFIDENCE: Final[Key] = ("confidence", 0)
 
 
-class PredictionChanged(Condition, frozen=True, tag="prediction_changed"):
+class PredictionChanged(Condition, frozen=True, gc=False, tag="prediction_changed"):
     """The prediction differs from the one before, and is `to` where that is given. An event: each occurrence fires.
 
     to = "buy" and to = None:
@@ -37,14 +37,14 @@ class PredictionChanged(Condition, frozen=True, tag="prediction_changed"):
     def is_back(self, way: Way, hysteresis_pct: float, now: Moment) -> bool:
         return True
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         return ((TURNS, 0.5),)
 
     def shown(self, now: Moment) -> float | None:
         return None
 
 
-class ConfidenceAbove(Condition, frozen=True, tag="confidence_above"):
+class ConfidenceAbove(Condition, frozen=True, gc=False, tag="confidence_above"):
     """The newest prediction's confidence > threshold. A state, latched until it has been false.
 
     threshold 0.6:
@@ -68,7 +68,7 @@ class ConfidenceAbove(Condition, frozen=True, tag="confidence_above"):
     def is_back(self, way: Way, hysteresis_pct: float, now: Moment) -> bool:
         return now.confidence is not None and now.confidence <= share_below(self.threshold, 1, hysteresis_pct)
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         return {(CONFIDENCE, self.threshold), (CONFIDENCE, share_below(self.threshold, 1, hysteresis_pct))}
 
     def shown(self, now: Moment) -> float | None:

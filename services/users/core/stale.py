@@ -1,6 +1,6 @@
 """Silence: no trade for so long while the market is open. A state, latched until there is a trade."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
 from services.users.core.condition import Condition, Key, Way
@@ -9,7 +9,7 @@ from services.users.core.moment import Moment
 SILENCE: Final[Key] = ("silence", 0)
 
 
-class Stale(Condition, frozen=True, tag="stale"):
+class Stale(Condition, frozen=True, gc=False, tag="stale"):
     """No tick for after_s seconds of one session, by the feed's clock. after_s >= 1.
 
     after_s 600, the last trade at 15:55:
@@ -32,7 +32,7 @@ class Stale(Condition, frozen=True, tag="stale"):
     def is_back(self, way: Way, hysteresis_pct: float, now: Moment) -> bool:
         return now.silence < self.after_s
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         return ((SILENCE, float(self.after_s)),)
 
     def shown(self, now: Moment) -> float | None:

@@ -1,12 +1,12 @@
 """Volume: the last final bar saw more trade than those before it. A state, latched until it has been false."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from services.users.core.condition import Condition, Key, Way, share_below
 from services.users.core.moment import Moment
 
 
-class VolumeAbove(Condition, frozen=True, tag="volume_above"):
+class VolumeAbove(Condition, frozen=True, gc=False, tag="volume_above"):
     """A final bar's volume > times x the average of the `bars` before it. times > 0, bars >= 1.
 
     Judged when a bar becomes final, and true until the next one does. times 2, bars 3, volumes 100, 110, 90, then:
@@ -32,7 +32,7 @@ class VolumeAbove(Condition, frozen=True, tag="volume_above"):
         ratio = self.ratio(now)
         return ratio is not None and ratio <= share_below(self.times, 1, hysteresis_pct)
 
-    def lines(self, hysteresis_pct: float) -> Iterable[tuple[Key, float]]:
+    def lines(self, hysteresis_pct: float) -> Collection[tuple[Key, float]]:
         key = ("volume", self.bars)
         return {(key, self.times), (key, share_below(self.times, 1, hysteresis_pct))}
 
