@@ -21,6 +21,8 @@ _FILES: Final[Mapping[str, tuple[str, str, str]]] = {
     "/static/page.css": ("page.css", "text/css", "How the pages look"),
     "/static/page.js": ("page.js", "text/javascript", "What the first page does"),
     "/static/account.js": ("account.js", "text/javascript", "What that page does"),
+    "/static/push.js": ("push.js", "text/javascript", "How the first page has alerts come to this device"),
+    "/push-worker.js": ("push-worker.js", "text/javascript", "What shows them while the page is closed"),
     "/static/docs.css": ("docs.css", "text/css", "How the second page looks"),
     "/static/docs.js": ("docs.js", "text/javascript", "What the second page does"),
 }

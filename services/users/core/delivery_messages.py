@@ -25,7 +25,7 @@ class Message:
 def message(message_id: str, events: Sequence[bytes], timestamp: str) -> Message:
     """Of notifications (as they stand on topic `notifications`), oldest first: one as it is pushed, several a digest.
 
-    timestamp: of the digest.
+    timestamp: of the digest, that of its newest notification: the same message has the same body at every attempt.
     """
     lines = [_line(each) for each in events]
     if len(events) == 1:

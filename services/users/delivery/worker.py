@@ -249,7 +249,7 @@ class Deliverer:
                 async with self._database.transaction() as session:
                     await deliveries.form(session, [each.number for each in batch], message_id)
         events = [each.event for each in sorted(batch, key=lambda each: each.number)]
-        return message(message_id, events, seconds(rfc3339(self._now())))
+        return message(message_id, events, seconds(max(each.created_at for each in batch)))
 
     async def _hold(
         self,

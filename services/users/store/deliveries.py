@@ -109,6 +109,7 @@ class Waiting:
 
     number: int
     notification_id: str
+    created_at: str
     event: bytes
     attempts: int
     message_id: str | None
@@ -170,6 +171,7 @@ async def waiting(session: AsyncSession, channel_id: str, now: str) -> list[Wait
         select(
             _deliveries.c.number,
             _deliveries.c.notification_id,
+            _deliveries.c.created_at,
             _notifications.c.event,
             _deliveries.c.attempts,
             _deliveries.c.message_id,

@@ -16,6 +16,8 @@ PAGES = ("/", "/account", "/docs")
         ("/static/page.css", "text/css"),
         ("/static/page.js", "text/javascript"),
         ("/static/account.js", "text/javascript"),
+        ("/static/push.js", "text/javascript"),
+        ("/push-worker.js", "text/javascript"),
         ("/static/docs.css", "text/css"),
         ("/static/docs.js", "text/javascript"),
     ],

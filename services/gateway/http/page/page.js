@@ -1,5 +1,7 @@
 // Prices and signals come over one WebSocket; everything else is asked for over REST. Text goes into the page as text only.
 
+import * as push from "/static/push.js";
+
 const POINTS = 120;               // of a sparkline
 const ASK_NOTIFICATIONS_MS = 3000; // browsers can't set the header that the notification room wants, so the page asks
 
@@ -58,6 +60,7 @@ function showAccount() {
   $("inside").hidden = !account.token;
   $("who").textContent = account.email;
   if (account.token) {
+    showPush();
     refreshRules();
     refreshNotifications();
   }
@@ -77,6 +80,8 @@ $("account").addEventListener("submit", (event) => {
 });
 $("leave").addEventListener("click", () => ask("POST", "/api/v1/logout").catch(() => null).then(leave));
 
+const showPush = push.offer($("push"), account, ask, (work) => attempt($("alert"), work));
+
 // Alerts and notifications
 
 $("alert").addEventListener("submit", (event) => {
@@ -85,7 +90,7 @@ $("alert").addEventListener("submit", (event) => {
   const { symbol, type, threshold, trigger } = Object.fromEntries(new FormData(form));
   attempt(form, async () => {
     const conditions = [{ type, threshold: Number(threshold) }];
-    await ask("POST", "/api/v1/alerts", { symbol, conditions, trigger });
+    await ask("POST", "/api/v1/alerts", { symbol, conditions, trigger, channels: push.channels(account.email) });
     form.threshold.value = "";
     await refreshRules();
   });
