@@ -90,7 +90,7 @@ async def test_every_crossing_fires_once_whatever_is_changed(
     while not flowing.done():
         changes += 1
         found = await change(users, rule, ada, **changed(changes))
-        assert found.status == "active"
+        assert found.status in ("active", "pending")
     await flowing
     await until(lambda: worked(database, count))
     async with database.reading() as session:
