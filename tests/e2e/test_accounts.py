@@ -27,7 +27,7 @@ async def asking(base: str, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
 async def profile(base: str, headers: dict[str, str]) -> httpx.Response:
     """Asked for until every room is there: a machine with much to do opens the door before."""
     async with asking(base, **headers) as client, asyncio.timeout(60):
-        while (answer := await client.get("/api/users/profile")).status_code == 503:
+        while (answer := await client.get("/api/users/profile")).status_code == 503:  # noqa: ASYNC110 (it tells nobody)
             await asyncio.sleep(0.1)
     return answer
 
