@@ -50,17 +50,21 @@ class Intake:
         while True:
             await self._bell.wait(pause_s)
             try:
-                pause_s = min([await self.look(desk) for desk in self._desks])
+                pause_s = await self.look()
                 failing = False
             except (TickroomError, SQLAlchemyError, OSError, TimeoutError) as error:
                 if not failing:
                     _log.warning("rules can't be taken in just now: %s", type(error).__name__)
                 failing, pause_s = True, self._every_s
 
-    async def look(self, desk: Desk) -> float:
+    async def look(self) -> float:
         """Takes in what is new for the partitions that are ours. Returns after how many seconds to look again."""
         async with self._database.reading() as session:
-            symbols = await watching.symbols_with_news(session, desk.work.source)
+            found = await watching.symbols_with_news(session)
+        sources = ((desk, [symbol for source, symbol in found if source == desk.work.source]) for desk in self._desks)
+        return min([await self._look_at(desk, symbols) for desk, symbols in sources])
+
+    async def _look_at(self, desk: Desk, symbols: Sequence[str]) -> float:
         owned, by_partition = desk.reader.owned, dict[int, list[str]]()
         for symbol in symbols:
             by_partition.setdefault(partition_of(symbol, desk.partitions), []).append(symbol)

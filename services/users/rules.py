@@ -26,7 +26,7 @@ from services.users.store.alerts import StoredAlert
 from services.users.store.channels import known_channels
 
 WAIT_S: Final = 1.0
-_LOOK_EVERY_S: Final = 0.05  # where the owner of the symbol is another process and can't ring
+_LOOK_FIRST_S: Final = 0.05  # where the owner of the symbol is another process and can't ring
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +187,10 @@ class Rules:
 
     async def _when_taken(self, user_id: str, alert_id: str, taken: Bell) -> StoredAlert:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + WAIT_S
+        deadline, pause_s = loop.time() + WAIT_S, _LOOK_FIRST_S
         while True:
-            await taken.wait(_LOOK_EVERY_S)
+            await taken.wait(pause_s)
+            pause_s *= 2  # many that wait at once must not keep the database from what they wait for
             found = await self.get(user_id, alert_id)
             if found.taken or loop.time() >= deadline:
                 return found

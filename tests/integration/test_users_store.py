@@ -258,12 +258,12 @@ async def test_news_stay_news_until_they_are_taken(database: Database) -> None:
     rule_id = await add_rule(database, user)
     await add_rule(database, user, draft(symbol="IBM"))
     async with database.transaction() as session:
-        assert sorted(await watching.symbols_with_news(session)) == ["AAPL", "IBM"]
+        assert sorted(await watching.symbols_with_news(session)) == [("prices", "AAPL"), ("prices", "IBM")]
         news = await watching.news(session, ["AAPL"], 10)
         assert [(each.watch.rule.id, each.deleted, each.live) for each in news] == [(rule_id, False, True)]
         await watching.take(session, {(rule_id, 1): Position("epoch-1", 41)})
     async with database.transaction() as session:
-        assert await watching.symbols_with_news(session) == ["IBM"]
+        assert await watching.symbols_with_news(session) == [("prices", "IBM")]
         found = await alerts.alert_of(session, user, rule_id)
         assert found is not None
         assert (found.status, found.taken) == ("active", True)

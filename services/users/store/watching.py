@@ -50,9 +50,10 @@ async def watched_symbols(session: AsyncSession) -> list[str]:
     return list(await session.scalars(select(WatchedSymbolRow.symbol)))
 
 
-async def symbols_with_news(session: AsyncSession, source: Source = "prices") -> list[str]:
-    """The symbols with rules on that source that nobody has taken in."""
-    return list(await session.scalars(select(_alerts.c.symbol).where(_NEWS, _alerts.c.source == source).distinct()))
+async def symbols_with_news(session: AsyncSession) -> list[tuple[Source, str]]:
+    """The symbols with rules that nobody has taken in, each with the source that these wait on."""
+    found = await session.execute(select(_alerts.c.source, _alerts.c.symbol).where(_NEWS).distinct())
+    return [(source, symbol) for source, symbol in found]
 
 
 async def news(session: AsyncSession, symbols: Sequence[str], limit: int, source: Source = "prices") -> list[News]:
