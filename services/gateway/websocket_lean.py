@@ -65,6 +65,10 @@ class LeanProtocol(WebSocketsSansIOProtocol):
             self.request.headers.clear()
             self.response.headers.clear()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.conn.parser.close()  # it and the connection refer to one another
+
 
 class Gate:
     """What uvicorn needs of an event; open at first."""

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.e2e.house import embedded, four, process, room
 from tests.servers.kafka import KafkaServer
-from tests.servers.process import free_port
+from tests.servers.process import free_ports
 
 ROOM = "/websocket/stocks/all"
 
@@ -42,7 +42,7 @@ async def _prices(client: ClientConnection, count: int) -> list[str]:
 
 
 async def test_two_gateways_on_one_port_say_the_same_and_one_can_die(tmp_path: Path, redis_url: str) -> None:
-    metrics = free_port()
+    metrics = free_ports(3)
     several = {"WORKERS": "2", "REDIS_URL": redis_url, "METRICS_PORT": str(metrics)}
     async with embedded(tmp_path, REPLAY_RATE="50", **several) as (running, base), AsyncExitStack() as visits:
         assert running.text().count("listening on") == 1

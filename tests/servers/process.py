@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import random
 import shutil
 import signal
 import socket
@@ -125,6 +126,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` ports in a row that nobody uses, below those that the kernel gives out for connections."""
+    while True:
+        first = random.randint(20_000, 32_000 - count)
+        if not any(accepts(port) for port in range(first, first + count)):
+            return first
 
 
 def accepts(port: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.server import ServerProtocol
 
 from services.gateway import garbage
 from services.gateway.conversation import Conversation
@@ -29,6 +30,9 @@ VISITS: dict[str, tuple[str, str | None, str]] = {
 }
 
 
+_OURS = (FrameProtocol, ServerProtocol, Conversation, FramedSeat)
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """Without the garbage collector."""
@@ -41,7 +45,7 @@ def uncollected() -> Iterator[None]:
 
 
 def ours() -> list[object]:
-    return [each for each in gc.get_objects() if type(each) in (FrameProtocol, Conversation, FramedSeat)]
+    return [each for each in gc.get_objects() if type(each) in _OURS]
 
 
 async def visit(there: House, path: str, user: str | None, said: str) -> None:
