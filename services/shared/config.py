@@ -111,5 +111,5 @@ def _line(problem: dict[str, object]) -> str:
     name = ".".join(str(part) for part in location).upper() if isinstance(location, tuple) else ""
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "bool_parsing":
-        message = "accepts true or false"
+        message = "accepts a boolean: true or false"
     return f"{name}: {message}" if name else message
