@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from services.shared.calendars import close_time, open_time
 from services.shared.kafka import connect
 from services.shared.topics import ALERTS, READERS_WITH_STATE, SIGNALS, TICKS
-from tests.e2e.house import Person, embedded, four, frames, login, register, room
+from tests.e2e.house import Four, Person, Process, embedded, four, frames, login, register, room
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
@@ -31,10 +31,12 @@ REPLAY = {
     "REPLAY_START": "2003-01-02",
     "REPLAY_RATE": "max",
     "REPLAY_LOOP": "false",
-    "REPLAY_DELAY_S": "6",
     "REGISTRATIONS_PER_HOUR": "0",
     "LOGIN_ATTEMPTS_PER_MINUTE": "0",
 }
+LATER = {"REPLAY_DELAY_S": "6"}
+NOT_YET = {"REPLAY_DELAY_S": "3600"}
+AT_ONCE = {"REPLAY_DELAY_S": "0"}
 TICKS_IN_ALL = 20_038
 LAST_DAY = "2013-03-01"
 RULES: list[tuple[str, str, float, dict[str, Any]]] = [
@@ -59,11 +61,16 @@ class Outcome:
 async def make_rules(person: Person) -> None:
     """Every rule is active before the first tick, so that every run counts from the same one."""
     await asyncio.gather(*(person.alert(symbol, kind, level, **more) for symbol, kind, level, more in RULES))
+    await all_active(person)
+
+
+async def all_active(person: Person, first: str = REPLAY["REPLAY_START"]) -> None:
+    """Waits for it; fails where a tick came before."""
     async with httpx.AsyncClient(base_url=person.base, trust_env=False, headers=person.headers) as http:
         async with asyncio.timeout(10):
             while {each["status"] for each in (await http.get("/api/v1/alerts")).json()["items"]} != {"active"}:  # noqa: ASYNC110 (it tells nobody)
                 await asyncio.sleep(0.05)
-        assert max(each["last"] or "" for each in (await http.get("/tickers")).json()["items"]) < REPLAY["REPLAY_START"]
+        assert max(each["last"] or "" for each in (await http.get("/tickers")).json()["items"]) < first
 
 
 async def reached(base: str, day: str, within_s: float = 120.0) -> None:
@@ -117,17 +124,17 @@ class Watcher:
 
 
 async def play_embedded(folder: Path, kill_at: str) -> list[Firing]:
-    async with embedded(folder, **REPLAY) as (running, base):
+    async with embedded(folder, **REPLAY, **LATER) as (running, base):
         await make_rules(await register(base))
         await reached(base, kill_at)
         running.kill()
-    async with embedded(folder, **REPLAY) as (_, base):
+    async with embedded(folder, **REPLAY, **LATER) as (_, base):
         await reached(base, LAST_DAY)
         return await firings(await login(base))
 
 
 async def test_the_whole_process_killed_goes_on_to_the_same_firings(tmp_path: Path) -> None:
-    async with embedded(tmp_path, **REPLAY) as (_, base):
+    async with embedded(tmp_path, **REPLAY, **LATER) as (_, base):
         ada = await register(base)
         await make_rules(ada)
         watcher = Watcher(base)
@@ -167,6 +174,12 @@ async def signals_of(bootstrap: str) -> dict[tuple[str, int], str]:
     return found
 
 
+def begin_to_replay(houses: Four, waiting: Process) -> Process:
+    """However long the rest took: a stock_data service that starts its prices now."""
+    waiting.kill()
+    return houses.start("stock_data", **AT_ONCE)
+
+
 async def play(
     folder: Path, kafka: KafkaServer, postgres: PostgresServer, redis: RedisServer, kill: str | None
 ) -> Outcome:
@@ -175,16 +188,17 @@ async def play(
     name = f"crash_{kill or 'none'}"
     folder = folder / name
     folder.mkdir()
-    async with four(folder, kafka, postgres.create_database(name), redis.url, **REPLAY) as (houses, running):
+    async with four(folder, kafka, postgres.create_database(name), redis.url, **REPLAY, **NOT_YET) as (houses, running):
         ada = await register(houses.base)
         await make_rules(ada)
+        running["stock_data"] = begin_to_replay(houses, running["stock_data"])
         watcher = Watcher(houses.base)
         watching = asyncio.create_task(watcher.watch())
         if kill is not None:
             await reached(houses.base, "2006-01-03")
             running[kill].kill()
             await asyncio.sleep(1.0)
-            houses.start(kill)
+            houses.start(kill, **AT_ONCE)
         await reached(houses.base, LAST_DAY)
         await worked_off(kafka.bootstrap)
         told = await firings(ada if kill != "gateway" else await login(houses.base))
@@ -251,14 +265,17 @@ async def test_two_users_workers_share_the_symbols_and_one_goes_on_for_both(
     redis_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    kafka, slower = empty_apache_kafka.bootstrap, {**REPLAY, "REPLAY_RATE": "500", "REPLAY_START": "2012-06-01"}
-    async with four(tmp_path, empty_apache_kafka, postgres_url, redis_url, **slower) as (houses, _):
+    kafka = empty_apache_kafka.bootstrap
+    slower = {**REPLAY, "REPLAY_RATE": "500", "REPLAY_START": "2012-06-01", **NOT_YET}
+    async with four(tmp_path, empty_apache_kafka, postgres_url, redis_url, **slower) as (houses, running):
         second = houses.start("users", "2", USERS_ROLE="worker")
         await second.says(r"32 partitions")
         ada = await register(houses.base)
         rules = [("AAPL", 600.0), ("IBM", 195.0), ("MSFT", 30.0), ("GOOG", 650.0), ("FB", 25.0)]
         for symbol, level in rules:
             await ada.alert(symbol, "crossing", level, trigger="every_time")
+        await all_active(ada, "2012-06-01")
+        begin_to_replay(houses, running["stock_data"])
         await reached(houses.base, "2012-08-01")
         second.kill()
         took = await taken_over(kafka)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e import house
 
@@ -30,7 +31,7 @@ async def test_warm_up_forecasts_and_limits(tmp_path: Path) -> None:
     async with house.embedded(tmp_path, **settings) as (_, base), _asking(base) as http:
         first = await _warm(http)
         assert began - 1 < first["started_at"] < first["completed_at"] < time.time()
-        assert first["duration_seconds"] == round(first["completed_at"] - first["started_at"], 3)
+        assert first["duration_seconds"] == pytest.approx(first["completed_at"] - first["started_at"], abs=0.002)
         assert (first["models_loaded"], first["models_trained"], first["errors"]) == (0, 1, [])
 
         answers = [await http.get("/predict/IBM") for _ in range(30)]

@@ -65,7 +65,8 @@ class _Client:
     here: bool = True
 
     def seen(self) -> dict[str, Seen]:
-        seen = {symbol: each.seen() for symbol, each in self.positions.items() if each.epoch}
+        self.positions = {symbol: each for symbol, each in self.positions.items() if each.epoch}  # else: come anew
+        seen = {symbol: each.seen() for symbol, each in self.positions.items()}
         for symbol, each in seen.items():
             if each.prediction is None:  # not named, so not told: what comes next is a new beginning
                 self.positions[symbol].prediction_epoch = ""
