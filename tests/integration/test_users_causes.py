@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import pytest
 
 from services.gateway.http.alert_reports import ExplanationShown, PreviewShown
-from services.shared.embedded_kafka import embedded_kafka
 from services.shared.errors import Conflict, InvalidInput, NotFound
 from services.shared.rpc import users_pb2 as pb
 from tests.integration.users_house import House, fails, register, wish
@@ -19,20 +15,6 @@ from tests.unit.users.ticks import at, tick
 
 if TYPE_CHECKING:
     from services.shared.rpc.users_pb2_grpc import UsersAsyncStub  # stands in the type stub alone
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with embedded_kafka() as kafka:
-        house = House(tmp_path, None, kafka)
-        async with house.market():
-            yield house
-
-
-@pytest.fixture
-async def users(house: House) -> AsyncIterator[UsersAsyncStub]:
-    async with house.running() as stub:
-        yield stub
 
 
 async def told(users: UsersAsyncStub, user_id: str, **asked: object) -> list[pb.StoredNotification]:

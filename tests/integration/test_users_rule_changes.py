@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +11,6 @@ from sqlalchemy import select
 
 from services.shared import positions
 from services.shared.database import Database
-from services.shared.embedded_kafka import embedded_kafka
 from services.shared.errors import InvalidInput, NotFound
 from services.shared.positions import Position
 from services.shared.rpc import users_pb2 as pb
@@ -24,20 +22,6 @@ from tests.unit.users.ticks import at, tick
 
 if TYPE_CHECKING:
     from services.shared.rpc.users_pb2_grpc import UsersAsyncStub  # stands in the type stub alone
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with embedded_kafka() as kafka:
-        house = House(tmp_path, None, kafka)
-        async with house.market():
-            yield house
-
-
-@pytest.fixture
-async def users(house: House) -> AsyncIterator[UsersAsyncStub]:
-    async with house.running() as stub:
-        yield stub
 
 
 @pytest.fixture
