@@ -15,6 +15,7 @@ from math import ceil
 from typing import Final
 
 from prometheus_client import Counter
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.http.middleware import refuse
@@ -86,7 +87,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Lets `limit` requests of each through in a minute, and says in every answer how many are left.
+    """Lets `limit` requests of each through in a minute, and says in every answer how many are left; where another
+    limit refused, how many are left of that one (none).
 
     Health, metrics and the pages are free; so are WebSocket handshakes, which have limits of their own.
     """
@@ -102,13 +104,16 @@ class Limits:
             return
         counted = await self.counts.add(await self.who(scope))
         told = _headers(self.limit, counted)
+        ours = counted.total > self.limit
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *told]
+                elsewhere = message["status"] == 429 and not ours
+                headers = message["headers"]
+                message["headers"] = [*headers, *(_refused(Headers(raw=headers)) if elsewhere else told)]
             await send(message)
 
-        if counted.total <= self.limit:
+        if not ours:
             await self.app(scope, receive, marked)
             return
         _LIMITED.inc()
@@ -120,6 +125,19 @@ class Limits:
 
 def _is_exempt(path: str) -> bool:
     return path in _EXEMPT or path.startswith(_EXEMPT_BELOW)
+
+
+def _refused(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Of an answer that some other limit refused, of logins or of streams: what is left there, not here.
+
+    That limit's size is known where it is counted; people are told the wait alone.
+    """
+    wait_s = int(headers["retry-after"])
+    return [
+        (b"ratelimit", b'"refusal";r=0;t=%d' % wait_s),
+        (b"x-ratelimit-remaining", b"0"),
+        (b"x-ratelimit-reset", b"%d" % ceil(time.time() + wait_s)),
+    ]
 
 
 def _headers(limit: int, counted: Counted) -> list[tuple[bytes, bytes]]:

@@ -49,8 +49,11 @@ _HEADERS: Final[Mapping[str, Json]] = {
     "WWW-Authenticate": {"schema": {"type": "string"}},
     "ETag": {"description": "for `If-None-Match` of the next request", "schema": {"type": "string"}},
     "RateLimit": {"description": "requests left (r), seconds until they are new (t)", "schema": {"type": "string"}},
-    "RateLimit-Policy": {"description": "requests (q) in so many seconds (w)", "schema": {"type": "string"}},
-    "X-RateLimit-Limit": {"description": "requests in a minute", "schema": {"type": "integer"}},
+    "RateLimit-Policy": {
+        "description": "requests (q) in so many seconds (w); not where another limit refused, of logins or streams",
+        "schema": {"type": "string"},
+    },
+    "X-RateLimit-Limit": {"description": "requests in a minute; not there either", "schema": {"type": "integer"}},
     "X-RateLimit-Remaining": {"description": "requests left", "schema": {"type": "integer"}},
     "X-RateLimit-Reset": {"description": "UNIX seconds when they are new", "schema": {"type": "integer"}},
 }

@@ -12,7 +12,7 @@ import pytest
 from services.gateway.http.limits import Counts
 from services.gateway.tokens import Caller, Verifier
 from services.shared.cache import Cache, Counted, MemoryCache
-from services.shared.errors import Unavailable
+from services.shared.errors import TooMany, Unavailable
 from tests.unit.gateway.http_fakes import Front, problem_of
 
 FIELDS = ("ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
@@ -50,6 +50,20 @@ async def test_one_too_many_is_429_and_says_when_to_come_back() -> None:
     assert remaining(refused) == 0
     assert f";t={refused.headers['retry-after']}" in refused.headers["ratelimit"]
     assert front.stock_data.tickers_asked == asked
+
+
+async def test_where_another_limit_refused_its_own_wait_is_told() -> None:
+    front = Front(requests_per_minute=100)
+    front.users.fails = TooMany("too many attempts", code="too_many_attempts", retry_after_s=41.2)
+    async with front.client() as client:
+        refused = await client.post("/api/users/login", json={"email": "a@b.c", "password": "x"})
+    problem_of(refused, 429, "too_many_attempts")
+    assert refused.headers["retry-after"] == "42"
+    assert refused.headers.get_list("ratelimit") == ['"refusal";r=0;t=42']
+    assert refused.headers["x-ratelimit-remaining"] == "0"
+    assert 41 <= int(refused.headers["x-ratelimit-reset"]) - int(time.time()) <= 43
+    assert "ratelimit-policy" not in refused.headers
+    assert "x-ratelimit-limit" not in refused.headers
 
 
 async def test_zero_is_no_limit() -> None:
