@@ -1,6 +1,7 @@
 """How the front door has been doing of late. Times in seconds; the clock is an argument (any steady one).
 
-What is older than five minutes, or pushed out by newer ones, no longer counts. A time or share of nothing is 0.
+What is older than five minutes, or pushed out by newer ones, no longer counts. A time or share of nothing is 0, save
+the share that is prompt: where nothing was asked for nothing was late, and that is 1.
 """
 
 from collections import deque
@@ -54,7 +55,8 @@ class CachePerformance(msgspec.Struct, frozen=True):
 
 
 class PredictionPerformance(msgspec.Struct, frozen=True):
-    """Times until a forecast was there, made or remembered; predictions_under_100ms: their share."""
+    """Times until a forecast was there, made or remembered; predictions_under_100ms: their share, 1 while none was
+    asked for."""
 
     avg_time: float
     predictions_under_100ms: float
@@ -85,6 +87,8 @@ class ApiPerformance(msgspec.Struct, frozen=True):
 
 
 class MlPerformance(msgspec.Struct, frozen=True):
+    """As in PredictionPerformance."""
+
     predictions_under_100ms: float
 
 
@@ -147,22 +151,20 @@ class Performance:
             },
             memory_usage=MemoryUsage(self._current_mb(), _mb(memory)),
             cache_performance=CachePerformance(self._hit_rate(), self.hits, self.misses),
-            prediction_performance=PredictionPerformance(
-                _time(_mean_time(predictions)), _share(predictions, _is_prompt)
-            ),
+            prediction_performance=PredictionPerformance(_time(_mean_time(predictions)), _prompt(predictions)),
         )
 
     def summary(self, now_s: float) -> PerformanceSummary:
         """In a few numbers and a word."""
         requests, predictions = _recent(self._requests, now_s), _recent(self._predictions, now_s)
         p95_s, errors = _p95(requests), _share(requests, _has_failed)
-        prompt = _share(predictions, _is_prompt)
+        prompt = _prompt(predictions)
         return PerformanceSummary(
             api_performance=ApiPerformance(_time(p95_s), errors),
             ml_performance=MlPerformance(prompt),
             cache_performance=self._hit_rate(),
             memory_usage_mb=self._current_mb(),
-            status=status(p95_s, errors, prompt if predictions else 1.0),
+            status=status(p95_s, errors, prompt),
         )
 
     def _hit_rate(self) -> float:
@@ -180,6 +182,11 @@ def status(p95_s: float, error_rate: float, prompt: float) -> Status:
     if p95_s >= _DEGRADED_P95_S or error_rate >= _DEGRADED_ERRORS or prompt < _DEGRADED_PROMPT:
         return "degraded"
     return "optimal"
+
+
+def _prompt(predictions: list[Request]) -> float:
+    """The share of those within PROMPT_S. A 0 where none was asked for would read as an alarm."""
+    return _share(predictions, _is_prompt) if predictions else 1.0
 
 
 def _is_prompt(request: Request) -> bool:

@@ -47,7 +47,7 @@ class Watch:
 
     @endpoint("Times, memory and forecasts of this process")
     async def metrics(self) -> PerformanceMetrics:
-        """Times in seconds, of the last five minutes; a time or share of nothing is 0."""
+        """Times in seconds, of the last five minutes. A time or share of nothing is 0, that of prompt predictions 1."""
         now_s = self._monotonic()
         self._sample(now_s)
         return self._performance.metrics(now_s, seconds(rfc3339(datetime.now(UTC))))
