@@ -18,6 +18,7 @@ from services.shared.events import NOTIFICATION_PLAIN_END, rfc3339, seconds
 
 PATH: Final = "/api/v1/notifications"
 _FIRST_YEAR: Final = 1000
+_UNKNOWN: Final = {404: "unknown_notification: none of yours has this id"}
 
 
 class NotificationsQuery(Query):
@@ -151,7 +152,7 @@ class Notifications:
         who=Who.OWNER,
         scopes=READS,
         answer=AlertExplained | AccountExplained,
-        errors={404: "unknown_notification: none of yours has this id"},
+        errors=_UNKNOWN,
     )
     async def one(self, caller: Caller, notification_id: Id) -> msgspec.Raw:
         """Of a firing, `cause` says which record caused it, what the price was before, and what the rule waited for."""
@@ -162,11 +163,14 @@ class Notifications:
 
     @endpoint("Mark several as read", who=Who.OWNER, scopes=CHANGES)
     async def read_some(self, caller: Caller, wish: AckBody) -> None:
+        """Ids that are none of yours are passed over, as over the socket."""
         await self.users.ack_notifications(caller.user_id, wish.notification_ids or [], wish.up_to or "")
 
-    @endpoint("Mark one as read", who=Who.OWNER, scopes=CHANGES)
+    @endpoint("Mark one as read", who=Who.OWNER, scopes=CHANGES, errors=_UNKNOWN)
     async def read_one(self, caller: Caller, notification_id: Id) -> None:
-        await self.users.ack_notifications(caller.user_id, [notification_id])
+        """Again: nothing changes, and that is fine too."""
+        if not await self.users.ack_notifications(caller.user_id, [notification_id]):
+            await self.users.notification(caller.user_id, notification_id)  # read already, or not there
 
 
 def _cause(cause: Cause) -> CauseShown:

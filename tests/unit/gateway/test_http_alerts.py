@@ -356,6 +356,12 @@ async def test_why_a_rule_fired() -> None:
         problem_of(await client.get("/api/v1/notifications/n9"), 404, "unknown_notification")
 
 
+async def test_one_that_was_read_already_is_fine_and_one_that_is_not_there_is_404() -> None:
+    async with Front().client(signed_in=True) as client:
+        assert (await client.post("/api/v1/notifications/n0/read")).status_code == 204
+        problem_of(await client.post("/api/v1/notifications/nope/read"), 404, "unknown_notification")
+
+
 async def test_notifications_are_marked_as_read() -> None:
     front = Front()
     async with front.client(signed_in=True) as client:
