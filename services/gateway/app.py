@@ -163,6 +163,7 @@ class Gateway:
                 "stock_data": stock_data.healthy,
                 "prediction": prediction.healthy,
                 "users": users.healthy,
+                "logins": revocations.known,
             },
             counts=Counts(cache),
             watch=Watch(performance),

@@ -56,6 +56,10 @@ class Revocations:
     def __len__(self) -> int:
         return len(self._sessions) + len(self._versions)
 
+    async def known(self) -> bool:
+        """Is `load` through, so that tokens can be judged?"""
+        return self._loaded
+
     def listen(self, hear: Hear) -> None:
         """hear: is told each one at once."""
         self._listeners.append(hear)

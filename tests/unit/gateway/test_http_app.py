@@ -54,6 +54,7 @@ async def test_it_serves_before_the_rooms_behind_are_there(tmp_path: Path, capsy
             "stock_data": "not_ready",
             "prediction": "not_ready",
             "users": "not_ready",
+            "logins": "not_ready",
         }
         away = await client.get(f"{gateway.url}/predict/AAPL", headers={"X-Request-ID": "mine"})
         assert (away.status_code, away.json()["code"]) == (503, "unavailable")

@@ -135,9 +135,11 @@ async def test_listeners_hear_of_each() -> None:
 async def test_the_verifier_refuses_what_is_revoked() -> None:
     users, revocations = FakeUsers(), Revocations()
     verifier = Verifier(users, revocations=revocations)
+    assert not await revocations.known()
     with pytest.raises(Unavailable):
         await verifier.verify(users.token())
     await revocations.load(users)
+    assert await revocations.known()
     assert (await verifier.verify(users.token())).session_id == "s1"
     revocations.note(ended("s1"))
     with pytest.raises(Unauthenticated) as refused:
