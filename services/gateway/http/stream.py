@@ -81,7 +81,7 @@ class Streams:
         caller = await self._caller(request, wish.ticket)
         symbols = await self._symbols(wish)
         if request.method == "HEAD":
-            return Response(headers=_HEADERS, media_type=_MEDIA)
+            return _without_body()
         seen = _positions(request.headers.get("last-event-id") or wish.last_event_id, symbols)
         visitor = Visitor(caller, self.admission.client(request.scope), True, None, hold=False, owes_token=False)
         self.reception.crowd.knock()
@@ -187,6 +187,13 @@ class _Stream:
 
     def _too_slow(self) -> None:
         self.end(TooSlow("this reader is too slow; come back and resume"))
+
+
+def _without_body() -> Response:
+    """What a HEAD gets: the headers of a stream, whose length nobody knows."""
+    answer = Response(headers=_HEADERS, media_type=_MEDIA)
+    del answer.headers["content-length"]
+    return answer
 
 
 def _positions(event_id: str, symbols: Sequence[str]) -> dict[str, Seen]:

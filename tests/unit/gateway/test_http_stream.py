@@ -155,6 +155,19 @@ async def test_streams_count_among_the_sockets_and_a_head_does_not() -> None:
             assert (answer.status_code, answer.json()["code"]) == (429, "too_many_connections")
 
 
+async def test_a_head_is_shown_what_a_get_would_be_and_no_length() -> None:
+    async with house() as (_, client):
+        headed = await client.head(PATH, params={"symbols": "AAPL"})
+        async with client.stream("GET", PATH, params={"symbols": "AAPL"}) as got:
+            unequal = {"x-request-id", "x-response-time", "date", "transfer-encoding"}
+            assert {*headed.headers.items()} - {*got.headers.items()} <= {
+                (name, value) for name, value in headed.headers.items() if name in unequal
+            }
+            assert headed.headers.keys() >= got.headers.keys() - unequal
+        assert "content-length" not in headed.headers
+        assert (await client.head(PATH, params={"symbols": "NOPE"})).status_code == 404
+
+
 async def test_a_slow_reader_of_predictions_is_told_to_come_back() -> None:
     async with house() as (there, client):
         async with opened(client, "AAPL") as source:
