@@ -7,8 +7,10 @@ docs/kafka.md: one member per group, about 5 MB kept for each partition, no tran
 import asyncio
 import ctypes
 import logging
+import threading
+import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaError
@@ -26,10 +28,11 @@ _log = logging.getLogger("tickroom.kafka")
 
 
 class EmbeddedKafka:
-    """One broker. Not thread-safe except where librdkafka is (its functions lock for themselves)."""
+    """One broker. Safe to be called from several threads."""
 
     def __init__(self) -> None:
         self._lib = _library()
+        self._lock = threading.Lock()
         error = ctypes.create_string_buffer(512)
         configuration = self._lib.rd_kafka_conf_new()
         self._lib.rd_kafka_conf_set(configuration, b"log_level", b"2", error, len(error))
@@ -42,7 +45,7 @@ class EmbeddedKafka:
         self._lib.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
         for topic in TOPICS:
             for name, partitions in ((topic.name, topic.embedded_partitions), (topic.dead, 1)):
-                if self._lib.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1) != 0:
+                if self._call(self._lib.rd_kafka_mock_topic_create, name.encode(), partitions, 1) != 0:
                     raise StartFailed(f"the embedded Kafka broker refused topic {name}")
         self.kafka = Kafka(
             bootstrap=self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode(),
@@ -54,7 +57,7 @@ class EmbeddedKafka:
     def set_up(self, up: bool) -> None:
         """Takes the broker off the network or back: what an outage looks like to clients."""
         switch = self._lib.rd_kafka_mock_broker_set_up if up else self._lib.rd_kafka_mock_broker_set_down
-        switch(self._cluster, 1)
+        self._call(switch, 1)
 
     async def keep_trimmed(self) -> None:
         """Drops records once a second that every reader with state has checkpointed: each fetch scans what is kept.
@@ -71,27 +74,41 @@ class EmbeddedKafka:
                         if reader.topic == topic:
                             for partition, offset in (await self.kafka.committed(reader)).items():
                                 keep_from[partition] = min(keep_from[partition], offset or 0)
-                    for partition, offset in keep_from.items():
-                        if offset > 0:
-                            self._lib.rd_kafka_mock_partition_delete_records(
-                                self._cluster, topic.name.encode(), partition, offset
-                            )
+                    await asyncio.to_thread(self._trim, topic.name.encode(), keep_from)
             except KafkaError as error:
                 _log.warning("trimming the embedded broker failed: %s", error)
 
+    def _trim(self, topic: bytes, keep_from: Mapping[int, int]) -> None:
+        for partition, offset in keep_from.items():
+            if offset > 0:
+                self._call(self._lib.rd_kafka_mock_partition_delete_records, topic, partition, offset)
+
+    def _call(self, function: Callable[..., int], *arguments: object) -> int:
+        """Waits until the broker's thread has done it.
+
+        That thread throws away all wake-ups after it has done what it was woken for: a call right behind another would
+        wait for its next look, a second later.
+        """
+        with self._lock:
+            if not self._cluster:  # closed meanwhile: nothing is left to do anything with
+                return 0
+            done = function(self._cluster, *arguments)
+            time.sleep(0.001)
+        return done
+
     def close(self) -> None:
         """Ends the broker; everything it held is gone."""
-        if self._cluster:
-            self._lib.rd_kafka_mock_cluster_destroy(self._cluster)
-            self._lib.rd_kafka_destroy(self._client)
-            self._cluster = self._client = None
+        with self._lock:
+            if self._cluster:
+                self._lib.rd_kafka_mock_cluster_destroy(self._cluster)
+                self._lib.rd_kafka_destroy(self._client)
+                self._cluster = self._client = None
 
 
 @asynccontextmanager
 async def embedded_kafka() -> AsyncIterator[Kafka]:
     """Runs a broker with every topic of `topics.py` while the context is open."""
-    # in a thread: its first call waits for librdkafka's own thread, often a whole second
-    broker = await asyncio.to_thread(EmbeddedKafka)
+    broker = await asyncio.to_thread(EmbeddedKafka)  # which waits for librdkafka's own thread
     trimming = asyncio.create_task(broker.keep_trimmed(), name="trim the embedded broker")
     try:
         yield broker.kafka
