@@ -14,6 +14,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from services.gateway.backends import AlertWish, Condition
 from services.gateway.http.bodies import ExactBody, Text
+from services.gateway.http.wording import worded
 from services.shared import alert_limits as limits
 from services.shared.events import parse_time, rfc3339
 
@@ -112,7 +113,7 @@ def _without_tag(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     try:
         return handler(value)
     except ValidationError as error:
-        wrong = [_renamed(each["type"], each["msg"], each["loc"], each["input"]) for each in error.errors()]
+        wrong = [_renamed(each["type"], worded(each), each["loc"], each["input"]) for each in error.errors()]
         raise ValidationError.from_exception_data(error.title, wrong) from None
 
 

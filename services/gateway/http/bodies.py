@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
+from services.gateway.http.wording import worded
 from services.gateway.replies import NotJson, TooLarge, Unreadable
 from services.shared.errors import FieldError, InvalidInput
 
@@ -112,8 +113,8 @@ def validate(model: type[M], value: object) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-    found = tuple(FieldError(_path(each["loc"]), each["msg"].removeprefix("Value error, ")) for each in problems)
+        problems = error.errors(include_url=False, include_input=False)
+    found = tuple(FieldError(_path(each["loc"]), worded(each)) for each in problems)
     raise InvalidInput(f"{found[0].loc}: {found[0].msg}", errors=found)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 import msgspec
-from pydantic import Field
+from pydantic import Field, model_validator
 from starlette.routing import Route
 
 from services.gateway.backends import Users
@@ -55,6 +55,12 @@ class ChannelBody(ExactBody):
     token: Text | None = Field(None, max_length=256)
     subscription: PushBody | None = None
     key: Text | None = Field(None, max_length=128)
+
+    @model_validator(mode="after")
+    def _subscribed(self) -> "ChannelBody":
+        if self.kind == "push" and self.subscription is None:
+            raise ValueError("push needs a subscription")
+        return self
 
     def wish(self, idempotency_key: str) -> ChannelWish:
         push = self.subscription
