@@ -2,12 +2,15 @@
 
 A room says what to do with records (`Work`); this file says when. Each partition has one owner at a time:
 
-    assigned -> pause, load the checkpoint (which claims it), Work.open, seek, resume
+    assigned -> pause; then, in a task of its own: load the checkpoint (which claims it), Work.open, seek, resume
     records  -> repeats dropped by (epoch, seq), Work.work in memory
     at most 1 s or 5,000 records later, or at once when Work.urgent -> one transaction: Work.store + offset under our
                 claim, then the offset is committed to Kafka (others see our progress there)
     failure  -> Work.forget, load again: what was not stored is read again
-    revoked  -> a last checkpoint, Work.forget
+    revoked  -> what is just being loaded is let go of; a last checkpoint, Work.forget
+
+The group's coordinator waits for `assigned` and sends no heartbeats meanwhile: a load there that takes longer than the
+session would have the member expelled. So one task loads whatever is ours and not loaded; `revoked` ends it first.
 """
 
 import asyncio
@@ -42,6 +45,8 @@ CHECKPOINT_EVERY_S: Final = 1.0
 CHECKPOINT_EVERY_RECORDS: Final = 5_000
 _LOOK_EVERY_S: Final = 0.25
 _STOP_WITHIN_S: Final = 1.5
+_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 2.0
 
 _log = logging.getLogger("tickroom.reader")
 
@@ -117,7 +122,10 @@ class StatefulReader:
 
     def __init__(self, kafka: Kafka, reader: Reader, database: Database, tables: CheckpointTables, work: Work) -> None:
         self._kafka, self._reader, self._database, self._tables, self._work = kafka, reader, database, tables, work
+        self._ours: set[int] = set()  # as the group has it; in _slots once it is loaded
         self._slots: dict[int, _Slot] = {}
+        self._loading: asyncio.Task[None] | None = None
+        self._pause_s = _PAUSE_S  # before the next attempt; grows from failure to failure
         self._broker: KafkaBroker = kafka.broker(reader.name)
         self._consumer_of = self._subscribe()
         self._dead: DeadLetters | None = None
@@ -159,7 +167,7 @@ class StatefulReader:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(_STOP_WITHIN_S):
-                await self.revoked(sorted(self._slots))
+                await self.revoked(sorted(self._ours))
         except TimeoutError:
             _log.warning("%s: stopped before a last checkpoint; the records since are read again", self._reader.name)
         await self._broker.stop()
@@ -215,25 +223,50 @@ class StatefulReader:
         return TopicPartition(self._reader.topic.name, number)
 
     async def assigned(self, partitions: Sequence[int]) -> None:
-        """Called by the group's coordinator; nothing is delivered from these partitions before it returns."""
+        """Called by the group's coordinator; nothing is delivered from these partitions until they are loaded."""
+        if self._stopping:
+            return
         self._consumer.pause(*(self._partition(number) for number in partitions))
-        try:
-            await self._open(partitions)
-        except Exception as error:
-            self._note_failure(error)
-            for number in partitions:
-                self._work.forget(number)
-                self._spawn(self._open_until_ours(number))
+        self._ours.update(partitions)
+        self._load()
 
     async def revoked(self, partitions: Sequence[int]) -> None:
+        """Called by the group's coordinator, which goes on with heartbeats until this returns."""
+        self._ours.difference_update(partitions)
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
         for number in partitions:
             await self._release(number)
+        self._load()
 
-    # -- one partition ---------------------------------------------------------------------------------------------
+    # -- loading ---------------------------------------------------------------------------------------------------
+
+    def _load(self, after_s: float = 0.0) -> None:
+        """Has a task load what is ours and not loaded. There is never more than one."""
+        if self._missing() and (self._loading is None or self._loading.done()):
+            self._loading = asyncio.create_task(self._load_all(after_s), name=f"loading of {self._reader.name}")
+
+    def _missing(self) -> list[int]:
+        return [] if self._stopping or self.failed.done() else sorted(self._ours - self._slots.keys())
+
+    async def _load_all(self, after_s: float) -> None:
+        """Until all is loaded, with growing pauses between failures."""
+        await asyncio.sleep(after_s)
+        while missing := self._missing():
+            try:
+                await self._open(missing)
+            except Exception as error:
+                self._note_failure(error)
+                await asyncio.sleep(self._pause_s)
 
     async def _open(self, partitions: Sequence[int]) -> None:
-        """Claims, loads, seeks, resumes."""
+        """Claims all at once; then loads one after the other, and each is worked on as soon as it is loaded.
+
+        Raises the first failure in the end: one partition that can't be loaded holds up no other.
+        """
         topic = self._reader.topic
+        self._consumer.pause(*(self._partition(number) for number in partitions))
         # by a client of its own: on the consumer's connection these would wait behind its long fetch
         firsts, ends = await asyncio.gather(self._kafka.beginnings(topic), self._kafka.ends(topic))
         slots: dict[int, _Slot] = {}
@@ -241,33 +274,35 @@ class StatefulReader:
             for number in partitions:
                 checkpoint = await positions.load(session, self._tables, self._reader.name, number, self._kafka.log_id)
                 slots[number] = _slot(checkpoint, firsts[number], ends[number])
-        for number, slot in slots.items():
-            await self._work.open(number, slot.checkpoint.symbols)
-            self._consumer.seek(self._partition(number), slot.next_offset)
-        self._slots |= slots
-        # shows in Kafka that somebody is here
-        await self._commit({number: slot.next_offset for number, slot in slots.items()})
-        self._consumer.resume(*(self._partition(number) for number in partitions))
+        failures = [error for number, slot in slots.items() if (error := await self._open_one(number, slot))]
+        await self._show({number: slot for number, slot in slots.items() if self._slots.get(number) is slot})
+        if failures:
+            raise failures[0]
         _log.info("%s: %d partitions of topic %s are ours", self._reader.name, len(self._slots), topic.name)
 
-    async def _open_until_ours(self, partition: int) -> None:
-        """Loads again after a failure, with growing pauses, until it works or the partition is somebody else's."""
-        pause = 0.1
-        while self._wanted(partition):
-            await asyncio.sleep(pause)
-            try:
-                self._consumer.pause(self._partition(partition))
-                await self._open([partition])
-            except Exception as error:
-                self._slots.pop(partition, None)
-                self._work.forget(partition)
-                self._note_failure(error)
-                pause = min(5.0, pause * 2)
+    async def _open_one(self, number: int, slot: _Slot) -> Exception | None:
+        """Returns why it could not be done, and then nothing of it is left."""
+        try:
+            await self._work.open(number, slot.checkpoint.symbols)
+            if number in self._ours:
+                self._consumer.seek(self._partition(number), slot.next_offset)
+                self._consumer.resume(self._partition(number))
+                self._slots[number] = slot
+        except Exception as error:
+            return error
+        finally:
+            if self._slots.get(number) is not slot:
+                self._work.forget(number)
+        return None
 
-    def _wanted(self, partition: int) -> bool:
-        if self._stopping or self.failed.done() or partition in self._slots:
-            return False
-        return self._partition(partition) in self._consumer.assignment()
+    async def _show(self, slots: Mapping[int, _Slot]) -> None:
+        """Shows in Kafka that somebody is here. What has moved since will be committed with its checkpoint."""
+        still = {number: slot.next_offset for number, slot in slots.items() if not slot.since}
+        if still and not await self._commit(still):
+            for number in still:
+                slots[number].since = max(1, slots[number].since)  # said again at the next look
+
+    # -- one partition ---------------------------------------------------------------------------------------------
 
     async def _release(self, partition: int) -> None:
         slot = self._slots.get(partition)
@@ -382,6 +417,7 @@ class StatefulReader:
             slot.moved.clear()
             slot.since = 0
             slot.saved_at = now
+        self._pause_s = _PAUSE_S
         if not await self._commit({partition: slot.next_offset for partition, slot in slots.items()}):
             for slot in slots.values():
                 slot.since = 1  # the feed may be waiting for just this: said again at the next look
@@ -413,7 +449,7 @@ class StatefulReader:
         self._note_failure(error)
         for partition, slot in slots.items():
             self._drop(partition, slot)
-            self._spawn(self._open_until_ours(partition))
+        self._load(self._pause_s)
 
     def _note_failure(self, error: Exception) -> None:
         """Passing failures are logged and tried again; any other ends the reader (`failed`)."""
@@ -424,15 +460,11 @@ class StatefulReader:
         )
         if passing:
             _log.warning("%s: back to the checkpoint: %s", self._reader.name, _say(error))
+            self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
             return
         _log.error("%s failed", self._reader.name, exc_info=error)
         if not self.failed.done():
             self.failed.set_exception(error)
-
-    def _spawn(self, work: Any) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)
-        self._tasks.append(task)
-        task.add_done_callback(lambda done: self._tasks.remove(done) if done in self._tasks else None)
 
 
 class _Listener(ConsumerRebalanceListener):

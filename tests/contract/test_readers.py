@@ -121,6 +121,7 @@ async def until_lag_is_zero(kafka: Kafka) -> None:
 
 
 SYMBOLS = ("AAPL", "IBM", "MSFT", "GOOG", "FB")
+on_sqlite_only = pytest.mark.parametrize("database_url", [None], ids=["sqlite"])
 
 
 async def test_each_record_is_stored_once_over_failures_and_repeats(kafka_cluster: Kafka, database: Database) -> None:
@@ -221,6 +222,117 @@ async def test_two_members_share_the_partitions_and_one_goes_on_alone(
     await two.stop()
     await kafka.close()
     assert await seen(database) == {symbol: list(range(1, 151)) for symbol in symbols}
+
+
+class Slow(Ledger):
+    """Takes `takes_s` to open partition 0, which has `begun`. inside: the partitions that are being opened just now."""
+
+    def __init__(self, takes_s: float) -> None:
+        super().__init__()
+        self.takes_s = takes_s
+        self.begun = asyncio.Event()
+        self.inside: set[int] = set()
+
+    async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
+        assert partition not in self.inside
+        self.inside.add(partition)
+        try:
+            if partition == 0:
+                self.begun.set()
+                await asyncio.sleep(self.takes_s)
+            await super().open(partition, states)
+        finally:
+            self.inside.remove(partition)
+
+
+class Unopened(Ledger):
+    """Can't open partition `closed`."""
+
+    def __init__(self, closed: int | None) -> None:
+        super().__init__()
+        self.closed = closed
+
+    async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
+        if partition == self.closed:
+            raise OSError("the disk was away")
+        await super().open(partition, states)
+
+
+class Counting(StatefulReader):
+    """Counts how often the group gave it partitions."""
+
+    assignments = 0
+
+    async def assigned(self, partitions: Sequence[int]) -> None:
+        self.assignments += 1
+        await super().assigned(partitions)
+
+
+@on_sqlite_only
+@pytest.mark.apache_kafka
+async def test_a_load_that_takes_longer_than_the_session_loses_no_member(
+    empty_apache_kafka: KafkaServer, database: Database, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    session_ms, takes_s = (6_000, 8.0) if full else (1_000, 2.0)
+    shorter = {"session_timeout_ms": session_ms, "heartbeat_interval_ms": session_ms // 4}
+    batches = Kafka.batches
+    monkeypatch.setattr(Kafka, "batches", lambda kafka: batches(kafka) | shorter)
+    kafka = await connect(empty_apache_kafka.bootstrap, 30)
+    symbols = [f"S{number}" for number in range(40)]
+    works = Slow(takes_s), Slow(takes_s)
+    one, two = (Counting(kafka, ALERTS, database, CHECKPOINTS, work) for work in works)
+    await one.start()
+    await works[0].begun.wait()
+    await two.start()  # in the middle of a load
+    async with asyncio.timeout(30):
+        while len(one.owned | two.owned) < kafka.partitions(TICKS):  # noqa: ASYNC110 (Kafka tells nobody)
+            await asyncio.sleep(0.1)
+    assert not one.owned & two.owned
+    await publish(kafka, symbols, 1, 50)
+    await until_seen(database, symbols, 50)
+    # alone, then with the other; who had been expelled would have joined again
+    assert (one.assignments, two.assignments) == (2, 1)
+    await one.stop()
+    await two.stop()
+    await kafka.close()
+    assert await seen(database) == {symbol: list(range(1, 51)) for symbol in symbols}
+
+
+@on_sqlite_only
+async def test_what_is_taken_away_while_it_loads_is_not_worked_on(database: Database) -> None:
+    async with embedded_kafka() as kafka:
+        work = Slow(60.0)
+        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, work)
+        await reader.start()
+        await work.begun.wait()
+        everything = range(kafka.partitions(TICKS))
+        await reader.revoked(everything)
+        assert reader.owned == frozenset()
+        assert work.inside == set()
+        assert work.pending == {}
+        work.takes_s = 0.0
+        await reader.assigned(everything)
+        await publish(kafka, SYMBOLS, 1, 50)
+        await until_seen(database, SYMBOLS, 50)
+        await reader.stop()
+        assert await seen(database) == {symbol: list(range(1, 51)) for symbol in SYMBOLS}
+
+
+@on_sqlite_only
+async def test_a_partition_that_cannot_be_loaded_holds_up_no_other(database: Database) -> None:
+    async with embedded_kafka() as kafka:
+        ledger = Unopened(0)
+        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, ledger)
+        await reader.start()
+        everything = frozenset(range(kafka.partitions(TICKS)))
+        async with asyncio.timeout(10):
+            while reader.owned != everything - {0}:  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.01)
+        ledger.closed = None
+        async with asyncio.timeout(10):
+            while reader.owned != everything:  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.01)
+        await reader.stop()
 
 
 async def store_under(database: Database, claim: positions.Checkpoint) -> None:

@@ -111,6 +111,7 @@ class KafkaServer(Server):
             "transaction.state.log.min.isr": 1,
             "transaction.state.log.num.partitions": 1,
             "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 500,  # tests of lost members need not wait for six seconds
             "log.cleaner.dedupe.buffer.size": 4 << 20,  # 128 MB otherwise
             "log.index.size.max.bytes": 1 << 20,
             "num.network.threads": 2,
