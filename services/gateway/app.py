@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +38,7 @@ from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
 from services.gateway.workers import Workers
 from services.shared.cache import open_cache
-from services.shared.errors import StartFailed
+from services.shared.errors import StartFailed, TickroomError, Unavailable
 from services.shared.kafka import Kafka
 from services.shared.process import App, until
 from services.shared.topics import TICKS
@@ -125,6 +125,15 @@ class Gateway:
             stale_after_s=settings.stale_after_s,
         )
         revocations = Revocations()
+
+        @contextlib.asynccontextmanager
+        async def lost() -> AsyncIterator[None]:
+            """Prices, notifications and logouts: behind the new position clients resume, and logouts are asked for."""
+            revocations.doubt()
+            yield
+            self._drain.send_back(_position_lost)
+            await revocations.load(users)
+
         fanout = Fanout(
             kafka,
             hall,
@@ -133,6 +142,7 @@ class Gateway:
             read_back=_READ_BACK * settings.ring_entries,
             revoked=revocations.note,
             window_s=settings.coalesce_ms / 1000,
+            lost=lost,
         )
         house.push_async_callback(fanout.stop)
         try:
@@ -217,6 +227,11 @@ def _events(latest: Callable[[], Awaitable[Sequence[LatestEvent]]]) -> Remembere
         return [each.event for each in await latest()]
 
     return ask
+
+
+def _position_lost(retry_after_s: float) -> TickroomError:
+    detail = "records were lost on their way to this gateway; come back and resume"
+    return Unavailable(detail, code="position_lost", retry_after_s=retry_after_s)
 
 
 def _answers(kafka: Kafka) -> Check:

@@ -24,6 +24,7 @@ _log = logging.getLogger("tickroom.gateway.sockets")
 _SLICE_S: Final = 0.05
 _GOODBYES: Final = 0.8  # of the time; in the rest the last ones answer
 _SOONEST_S: Final = 0.5
+_BACK_WITHIN_S: Final = 2.0
 
 
 class Drain:
@@ -56,7 +57,7 @@ class Drain:
         mark = object()
         self._open.add(mark)
         if self.draining:  # let in just before
-            self._tell(close)
+            self._tell(close, self._goodbye())
         else:
             self._untold[mark] = close
         try:
@@ -65,6 +66,11 @@ class Drain:
             self._open.discard(mark)
             self._untold.pop(mark, None)
             self._changed.set()
+
+    def send_back(self, error: Callable[[float], TickroomError]) -> None:
+        """Closes every open socket; this gateway stays. error: for one that is to come back in so many seconds."""
+        for close in list(self._untold.values()):
+            self._tell(close, error(self._chance() * _BACK_WITHIN_S))
 
     def check(self) -> None:
         """Raises Unavailable (`draining`) once the goodbyes have begun."""
@@ -96,7 +102,7 @@ class Drain:
             slices = max(1.0, (begun + self._over_s * _GOODBYES - self._clock()) / _SLICE_S)
             for mark in list(self._untold)[: ceil(len(self._untold) / slices)]:
                 if (close := self._untold.pop(mark, None)) is not None:
-                    self._tell(close)
+                    self._tell(close, self._goodbye())
             if self._untold:
                 await asyncio.sleep(_SLICE_S * max(1.0, slices / (len(self._untold) + 1)))
         while (self._open or self._requests) and (left_s := begun + self._over_s - self._clock()) > 0:
@@ -104,9 +110,9 @@ class Drain:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left_s)
 
-    def _tell(self, close: Close) -> None:
+    def _tell(self, close: Close, error: TickroomError) -> None:
         try:
-            close(self._goodbye())
+            close(error)
         except Exception:  # of one socket: the others get their goodbye nevertheless
             _log.exception("a socket could not be closed")
 

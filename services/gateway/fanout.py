@@ -9,8 +9,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
+from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 
 from services.gateway.coalesce import Coalesce
@@ -32,6 +34,7 @@ _TOPICS: Final = (TICKS, SIGNALS, NOTIFICATIONS)
 _ASK_AGAIN_S: Final = 0.25
 _WORTH_SAYING_S: Final = 10.0
 _COMPLAIN_EVERY_S: Final = 10.0
+_LOOK_AGAIN_S: Final = 1.0
 
 Remembered = Callable[[], Awaitable[Sequence[bytes]]]
 """The last record of each symbol, as it stands on its topic. May raise a TickroomError: it is asked again then."""
@@ -41,6 +44,7 @@ class Fanout:
     """The gateway's reader. prices and signals: ask the rooms that remember. read_back: records of each partition.
 
     revoked: is told at once whose sessions have ended. window_s: over which news is gathered (coalesce.py); 0 = none.
+    lost: entered where records are gone that were not read yet, and left when reading has begun anew, behind them.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Fanout:
         read_back: int = 1200,
         revoked: Callable[[SessionRevoked], None] = lambda _revoked: None,
         window_s: float = 0.0,
+        lost: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self.loaded = asyncio.Event()
         """Set once prices and signals from before the start are known."""
@@ -62,7 +67,9 @@ class Fanout:
         self._read_back = read_back
         self._revoked = revoked
         self._window = Coalesce(window_s, self._take) if window_s else None
+        self._lost = lost
         self._reader: Reader | None = None
+        self._beginning_anew: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._complained_at = float("-inf")
 
@@ -71,23 +78,41 @@ class Fanout:
 
         By then the tapes are read back, and what is new waits no longer.
         """
-        ends = {
-            (topic.name, number): end for topic in _TOPICS for number, end in (await self._kafka.ends(topic)).items()
-        }
-        await self._fill(ends)
-        self._reader = Reader(self._kafka, ends, self._take if self._window is None else self._window.take)
-        self._reader.start()
+        await self._begin()
         self._loading = asyncio.create_task(self._load(), name="last prices and signals")
 
     async def stop(self) -> None:
         """Finishes the batch in hand."""
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.gather(self._loading, return_exceptions=True)
+        for task in (self._loading, self._beginning_anew):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._reader is not None:
             await self._reader.stop()
         if self._window is not None:
             self._window.close()
+
+    async def _begin(self) -> None:
+        ends = {
+            (topic.name, number): end for topic in _TOPICS for number, end in (await self._kafka.ends(topic)).items()
+        }
+        await self._fill(ends)
+        take = self._take if self._window is None else self._window.take
+        self._reader = Reader(self._kafka, ends, take, self._begin_anew)
+        self._reader.start()
+
+    def _begin_anew(self) -> None:
+        _log.warning("Kafka no longer has what comes next: everybody is sent to resume, and reading begins anew")
+        self._beginning_anew = asyncio.create_task(self._find_a_place(), name="reading anew")
+
+    async def _find_a_place(self) -> None:
+        async with self._lost():
+            while True:
+                try:
+                    return await self._begin()
+                except KafkaError as error:
+                    _log.warning("Kafka: %s", error)
+                    await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _fill(self, positions: Mapping[tuple[str, int], int]) -> None:
         """Reads the tapes back."""

@@ -20,17 +20,31 @@ _log = logging.getLogger("tickroom.gateway.reader")
 _LOOK_UP_S: Final = 0.1
 _COMPLAIN_EVERY_S: Final = 10.0
 
+_GONE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
+"""The record that comes next is not there (any more): deleted before it was read, or never written after a failover."""
+
 Take = Callable[[Sequence[bytes]], None]
 """Takes the values of one batch, in order within each partition."""
 
 
-class Reader:
-    """Hands on what stands at and behind `offsets` (by topic and partition), one batch at a time, in the event loop."""
+def _nobody() -> None:
+    """Nobody has to know."""
 
-    def __init__(self, kafka: Kafka, offsets: Mapping[tuple[str, int], int], take: Take) -> None:
+
+class Reader:
+    """Hands on what stands at and behind `offsets` (by topic and partition), one batch at a time, in the event loop.
+
+    lost: called in the event loop where what comes next is not to be had; nothing is handed on after that.
+    """
+
+    def __init__(
+        self, kafka: Kafka, offsets: Mapping[tuple[str, int], int], take: Take, lost: Callable[[], None] = _nobody
+    ) -> None:
         self._kafka = kafka
         self._offsets = offsets
         self._take = take
+        self._lost = lost
+        self._astray = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._read, name="gateway reader", daemon=True)
         self._stopping = False
@@ -49,15 +63,22 @@ class Reader:
     # In the thread
 
     def _read(self) -> None:
-        settings: dict[str, Any] = {**self._kafka.from_offsets("gateway"), "error_cb": self._complain}
+        # its own way out, going on at the end, would leave a gap that nobody hears of
+        settings: dict[str, Any] = {
+            **self._kafka.from_offsets("gateway"),
+            "auto.offset.reset": "error",
+            "error_cb": self._complain,
+        }
         consumer = Consumer(settings)
         try:
             consumer.assign([TopicPartition(*partition, offset) for partition, offset in self._offsets.items()])
-            while not self._stopping:
+            while not (self._stopping or self._astray):
                 if values := self._values(consumer):
                     self._taken.clear()
                     self._loop.call_soon_threadsafe(self._hand_on, values)
                     self._taken.wait()
+            if self._astray:
+                self._loop.call_soon_threadsafe(self._lost)
         finally:
             consumer.close()
 
@@ -75,6 +96,7 @@ class Reader:
 
     def _value(self, message: Message) -> bytes | None:
         if (error := message.error()) is not None:
+            self._astray = self._astray or error.code() in _GONE
             self._complain(error)
             return None
         value = message.value()

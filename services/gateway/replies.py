@@ -133,6 +133,7 @@ CLOSE_OF_CODE: Final[Mapping[str, int]] = {
     "auth_timeout": 4408,
     "too_many_connections": 4409,
     "too_slow": 4501,
+    "position_lost": 4502,
     "draining": 4503,
 }
 """Codes of errors whose close code says more than that of their family."""

@@ -90,6 +90,10 @@ class Revocations:
         _, version = self._versions.get(session.user_id, (0.0, session.version))
         return session.session_id in self._sessions or session.version < version
 
+    def doubt(self) -> None:
+        """Events may have been lost: nobody is judged until `load` is through again."""
+        self._loaded = False
+
     async def load(self, users: Remembers) -> None:
         """Fetches what was before the first event, and asks again until users answers."""
         begun, said = self._clock(), False

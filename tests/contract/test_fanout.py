@@ -117,6 +117,39 @@ async def test_what_was_published_before_the_start_can_be_resumed_from(kafka_clu
     assert hall.board.of("IBM").seq == 500
 
 
+async def test_a_place_that_is_gone_is_told_and_reading_begins_anew(
+    kafka_cluster: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hall, sink, told = Hall(), Sink(), list[str]()
+    hall.enter(sink.seat(), None)
+    found = asyncio.Event()
+
+    @asynccontextmanager
+    async def lost() -> AsyncIterator[None]:
+        told.append("lost")
+        yield
+        told.append("found")
+        found.set()
+
+    real, asked = Kafka.ends, list[Topic]()
+
+    async def ends(self: Kafka, topic: Topic) -> dict[int, int]:
+        asked.append(topic)
+        beyond = 1000 if len(asked) <= 3 else 0  # the first time, for each of three topics
+        return {number: end + beyond for number, end in (await real(self, topic)).items()}
+
+    monkeypatch.setattr(Kafka, "ends", ends)
+    reading = Fanout(kafka_cluster, hall, prices=_NOTHING, signals=_NOTHING, read_back=0, lost=lost)
+    await reading.start()
+    await asyncio.wait_for(found.wait(), 20)
+    async with _publishing(kafka_cluster) as publisher:
+        await publisher.publish(TICKS, "AAPL", tick("AAPL", 7))
+        await until(lambda: bool(sink.heard))
+    await reading.stop()
+    assert told == ["lost", "found"]
+    assert [each.seq for each in sink.heard] == [7]
+
+
 async def test_who_does_not_remember_yet_is_asked_again(
     kafka_cluster: Kafka, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,17 @@ async def test_records_without_a_value_are_nothing(kafka_cluster: Kafka) -> None
     assert shelf.values == [b"1", b"2"]
 
 
+async def test_where_what_comes_next_is_not_there_it_says_so_and_goes_nowhere(kafka_cluster: Kafka) -> None:
+    await _publish(kafka_cluster, *_numbered(0, 10))
+    shelf, lost = Shelf(), asyncio.Event()
+    reading = Reader(kafka_cluster, {(TICKS.name, 0): 11}, shelf.take, lost.set)
+    reading.start()
+    await asyncio.wait_for(lost.wait(), 60)
+    await _publish(kafka_cluster, b"later")
+    await reading.stop()
+    assert shelf.values == []
+
+
 async def test_an_error_of_the_taker_is_told_and_stops_nothing(kafka_cluster: Kafka) -> None:
     complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context["exception"]))

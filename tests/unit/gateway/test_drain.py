@@ -115,6 +115,24 @@ async def test_one_that_can_not_be_closed_does_not_spare_the_others(caplog: pyte
     assert "a socket could not be closed" in caplog.text
 
 
+async def test_who_is_sent_back_is_so_at_a_moment_of_their_own_and_the_house_stays_open() -> None:
+    chances = iter([0.0, 0.5])
+    drain = Drain(4.0, chance=lambda: next(chances))
+    sockets = [Socket(lambda: 0.0) for _ in range(2)]
+
+    def lost(retry_after_s: float) -> TickroomError:
+        return Unavailable("lost", code="position_lost", retry_after_s=retry_after_s)
+
+    with drain.open(sockets[0].close), drain.open(sockets[1].close):
+        drain.send_back(lost)
+    told = [each.closed[0][1] for each in sockets]
+    assert [(close_code(each), close_reason(each)) for each in told] == [
+        (4502, "position_lost retry_after_ms=0"),
+        (4502, "position_lost retry_after_ms=1000"),
+    ]
+    drain.check()
+
+
 async def test_requests_in_hand_are_waited_for_and_others_are_not() -> None:
     answered = asyncio.Event()
 

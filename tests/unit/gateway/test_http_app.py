@@ -1,16 +1,19 @@
 """The door put together, on the embedded broker and a real port, with nobody behind it yet."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from services.gateway.app import Gateway, build
 from services.gateway.config import Settings
+from services.gateway.reader import Reader, Take
 from services.shared.embedded_kafka import embedded_kafka
 from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
@@ -73,6 +76,30 @@ async def test_it_documents_all_that_it_serves(tmp_path: Path) -> None:
             offered = await client.options(gateway.url + path.replace("{", "").replace("}", ""))
             allowed = set(offered.headers["allow"].split(", ")) - {"HEAD", "OPTIONS"}
             assert allowed == {method.upper() for method in methods}
+
+
+async def test_where_records_were_lost_clients_are_sent_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class _Fragile(Reader):
+        def __init__(
+            self, kafka: Kafka, offsets: Mapping[tuple[str, int], int], take: Take, lost: Callable[[], None]
+        ) -> None:
+            super().__init__(kafka, offsets, take, lost)
+            losing.append(lost)
+
+    losing: list[Callable[[], None]] = []
+    monkeypatch.setattr("services.gateway.fanout.Reader", _Fragile)
+    async with embedded_kafka() as kafka, _running(tmp_path, kafka) as gateway:
+        url = f"ws{gateway.url.removeprefix('http')}/websocket/stocks/all"
+        async with connect(url, proxy=None, subprotocols=[Subprotocol("tickroom.v1")]) as client:
+            losing[0]()
+            await asyncio.wait_for(client.wait_closed(), 10)
+            assert client.close_code == 4502
+            assert (client.close_reason or "").startswith("position_lost retry_after_ms=")
+        assert len(losing) == 2
+        async with connect(url, proxy=None):
+            pass
 
 
 async def test_what_is_not_read_of_a_body_does_not_hold_the_answer_up(tmp_path: Path) -> None:

@@ -140,6 +140,10 @@ async def test_the_verifier_refuses_what_is_revoked() -> None:
         await verifier.verify(users.token())
     await revocations.load(users)
     assert await revocations.known()
+    revocations.doubt()
+    with pytest.raises(Unavailable):
+        await verifier.verify(users.token())
+    await revocations.load(users)
     assert (await verifier.verify(users.token())).session_id == "s1"
     revocations.note(ended("s1"))
     with pytest.raises(Unauthenticated) as refused:
