@@ -31,6 +31,7 @@ class Stream(Generic[T]):
     def __init__(
         self, door: Door, talk: Talk[T], tokens: Tokens, patience: Patience, queue: int, closed: Callable[[], None]
     ) -> None:
+        self._talk = talk
         self._queue: asyncio.Queue[T | _End] = asyncio.Queue(queue)
         self._line = Line(door, talk, tokens, patience, self._put)
         self._running: asyncio.Task[None] | None = None
@@ -101,17 +102,7 @@ class MarketStream(Stream[Message]):
     so. Symbols are named as the server names them, in any case.
     """
 
-    def __init__(
-        self,
-        door: Door,
-        talk: MarketTalk,
-        tokens: Tokens,
-        patience: Patience,
-        queue: int,
-        closed: Callable[[], None],
-    ) -> None:
-        super().__init__(door, talk, tokens, patience, queue, closed)
-        self._talk = talk
+    _talk: MarketTalk
 
     def subscribe(self, *symbols: str) -> None:
         """Adds symbols: their last known state comes, then what is new. From everything, it is only these from here.
@@ -135,17 +126,7 @@ class MarketStream(Stream[Message]):
 class NotificationStream(Stream[Notification | Problem]):
     """A user's notifications: the unread ones, oldest first, then each as it comes; none twice."""
 
-    def __init__(
-        self,
-        door: Door,
-        talk: InboxTalk,
-        tokens: Tokens,
-        patience: Patience,
-        queue: int,
-        closed: Callable[[], None],
-    ) -> None:
-        super().__init__(door, talk, tokens, patience, queue, closed)
-        self._talk = talk
+    _talk: InboxTalk
 
     def ack(self, *notifications: Notification) -> None:
         """Marks them as read. It is said until the server confirms it, also on another connection."""
