@@ -141,7 +141,10 @@ _TRIGGER: Final = "every_time: at each occurrence; once_per_bar: of SIGNAL_BAR"
 _MESSAGE: Final = (
     "text of your own; " + ", ".join(f"{{{each}}}" for each in limits.PLACEHOLDERS) + " are filled in, {{ is a brace"
 )
-_CHANNELS: Final = "websocket, or one that you have made"
+_CHANNELS: Final = (
+    "websocket, and those that you have made. Whatever is named, each notification is listed and pushed to the open "
+    "sockets of its user; `websocket` alone: it goes nowhere else"
+)
 
 
 class RuleFields(ExactBody):
