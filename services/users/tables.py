@@ -178,9 +178,11 @@ class WatchedSymbolRow(Base):
 
 
 class FiringRow(Base):
-    """A rule fired, once for (alert_id, rule_version, epoch, seq). Outlives its rule. id: of the notification too.
+    """A rule fired, once for (alert_id, rule_version, epoch, seq), which make the id: of the notification too.
 
-    rule: what it waited for then, JSON of `store.notifications.Definition`.
+    Whatever its version, a rule fires once at a record. source: prices, signals, the topic that the record is of; null
+    for silences, which each version of a rule tells of by itself. rule: what it waited for then, JSON of
+    `store.notifications.Definition`. Outlives its rule.
     """
 
     __tablename__ = "firings"
@@ -198,8 +200,10 @@ class FiringRow(Base):
     price: Mapped[float] = mapped_column(Float)
     previous_price: Mapped[float | None] = mapped_column(Float)
     rule: Mapped[bytes | None] = mapped_column(LargeBinary)
+    source: Mapped[str | None] = mapped_column(String(8))
 
-    __table_args__ = (UniqueConstraint("alert_id", "rule_version", "epoch", "seq"),)
+    # a null is unlike any other: silences never meet here
+    __table_args__ = (UniqueConstraint("alert_id", "symbol", "epoch", "seq", "source", name="firings_once"),)
 
 
 class NotificationRow(Base):

@@ -217,9 +217,9 @@ class AlertWork:
         if self.source == "signals":
             firings = await self._priced(session, firings)
         told = [(each, wording.triggered(each)) for each in firings if (each.rule.id, each.rule.symbol) in wanted]
-        await notifications.add_firings(session, told)
-        await notifications.add_notifications(session, [each for _, each in told], self._now())
-        return len(told)
+        new = await notifications.add_firings(session, told)
+        await notifications.add_notifications(session, [each for _, each in told if each.id in new], self._now())
+        return len(new)
 
     async def _priced(self, session: AsyncSession, firings: Sequence[Firing]) -> list[Firing]:
         """Firings of signals with the last price that is known here: a signal tells only where it may go."""

@@ -391,6 +391,24 @@ async def test_a_firing_and_its_notification_are_stored_once(database: Database)
     assert await outbox(database) == [wording.triggered(each) for each in some]
 
 
+async def test_a_rule_fires_once_at_a_record_and_each_version_at_a_silence(database: Database) -> None:
+    user, condition = await add_user(database), KINDS["crossing_up"](150.0)
+
+    async def added(symbol: str, *, version: int, silent: bool = False) -> bool:
+        rule = Rule("rule", version, user, symbol, (condition,))
+        one = Firing(rule, condition, 151.0, 149.0, "epoch-1", 7, CREATED, 150.0, silent=silent)
+        told = wording.triggered(one)
+        async with database.transaction() as session:
+            return await notifications.add_firings(session, [(one, told)]) == {told.id}
+
+    assert await added("AAPL", version=1)
+    assert not await added("AAPL", version=2)
+    assert await added("IBM", version=3)  # a record of another symbol
+    assert await added("IBM", version=4, silent=True)
+    assert not await added("IBM", version=4, silent=True)
+    assert await added("IBM", version=5, silent=True)
+
+
 async def test_notifications_are_paged_and_read(database: Database) -> None:
     ada, bob = await add_user(database), await add_user(database, "bob")
     told = [wording.triggered(firing("rule", ada, seq)) for seq in range(1, 7)]

@@ -18,7 +18,7 @@ from services.users.bell import Bell, Takings
 from services.users.core.asked import Asked, AskedCondition
 from services.users.core.bars import Past
 from services.users.core.crossings import CrossingUp
-from services.users.core.drafts import Draft, checked
+from services.users.core.drafts import Draft, Outcome, checked
 from services.users.store import alerts, watching
 from services.users.tables import CHECKPOINTS, AlertRow
 from services.users.worker import AlertWork
@@ -181,6 +181,27 @@ async def test_thousands_at_once_are_stored_in_pieces_and_once(
     await owner.checkpoint()
     assert await firings(database) == sorted((rule_id, "epoch-1", 2) for rule_id in rules)
     assert len(await outbox(database)) == 95
+
+
+async def test_a_rule_changed_between_a_crash_and_the_next_start_tells_of_no_record_twice(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "MOST_IN_ONE_TRANSACTION", 2)
+    user = await add_user(database)
+    rules = [await add_rule(database, user) for _ in range(5)]
+    log = [tick(1, 149.0), tick(2, 151.0), tick(3, 149.0), tick(4, 151.0)]
+    crashed = await Owner(database, log).open()
+    await crashed.read(2)
+    changed, _, _ = (await firings(database))[0]  # stored ahead of a checkpoint that never came
+    async with database.transaction() as session:
+        await alerts.change_alert(session, changed, draft(threshold=150.5), Outcome("active", anew=True))
+    owner = await Owner(database, log).open()
+    await owner.read(4)
+    await owner.checkpoint()
+    assert await firings(database) == sorted((each, "epoch-1", seq) for each in rules for seq in (2, 4))
+    told = [each for each in await outbox(database) if isinstance(each, AlertTriggered)]
+    assert sorted((each.alert_id, each.epoch, each.seq) for each in told) == await firings(database)
+    assert [each.rule_version for each in told if each.alert_id == changed] == [1, 2]
 
 
 async def test_a_rule_counts_from_where_it_was_taken_in(database: Database) -> None:

@@ -23,7 +23,7 @@ class Firing:
     """A rule fired at the record (epoch, seq); at a silence, that is the last one before it.
 
     condition: the one that a notification names, threshold: the number that it shows; before: the price of the tick
-    before, None for the first one; text: a prediction, where the rule waits for one.
+    before, None for the first one; text: a prediction, where the rule waits for one; silent: no record caused it.
     """
 
     rule: Rule
@@ -35,6 +35,7 @@ class Firing:
     time: str
     threshold: float | None = None
     text: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

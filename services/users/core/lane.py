@@ -416,8 +416,8 @@ class Lane:
     def _firing(self, watch: Watch, epoch: str, seq: int, time: str) -> Firing:
         now, rule = self.now, watch.rule
         assert now.price is not None
-        shown = rule.headline.shown(now)
-        return Firing(rule, rule.headline, now.price, now.before, epoch, seq, time, shown, now.prediction or "")
+        shown, text, silent = rule.headline.shown(now), now.prediction or "", now.silence > 0
+        return Firing(rule, rule.headline, now.price, now.before, epoch, seq, time, shown, text, silent)
 
     def _unsettled(self, watch: Watch) -> bool:
         return bool(self.side.windows) and unsettled(watch.rule, watch.state, self.now)

@@ -13,11 +13,10 @@ import msgspec
 from sqlalchemy import Select, delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.shared.database import upsert
 from services.shared.events import AlertTriggered, Notification, parse_time, rfc3339
 from services.users.core import delivery_channels
 from services.users.core.delivery import MOST_IN_DIGEST, Health, Window
-from services.users.store import MOST_PARAMETERS
+from services.users.store import MOST_PARAMETERS, bulk
 from services.users.tables import AccountRow, AlertRow, AttemptRow, ChannelRow, DeliveryRow, NotificationRow, table_of
 
 _alerts: Final = table_of(AlertRow)
@@ -56,8 +55,7 @@ async def add_deliveries(session: AsyncSession, told: Sequence[Notification], cr
         for name, channel_id in by_user.get(each.user_id, ())
         if name in wanted.get(each.alert_id, ())
     ]
-    if values:
-        await session.execute(upsert(session, _deliveries).on_conflict_do_nothing(), values)
+    await bulk.insert_new(session, _deliveries, values)
 
 
 async def _enabled(session: AsyncSession, user_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:

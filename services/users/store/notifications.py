@@ -8,11 +8,11 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, literal_column, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.shared.database import upsert
 from services.shared.events import AlertTriggered, Notification, SessionRevoked, encode
 from services.users.core.asked import AskedCondition
 from services.users.core.condition import Condition
 from services.users.core.journal import Firing
+from services.users.store import bulk
 from services.users.store.deliveries import add_deliveries
 from services.users.tables import FiringRow, NotificationRow, table_of
 
@@ -76,8 +76,12 @@ _encode = msgspec.json.Encoder().encode
 _decode_definition = msgspec.json.Decoder(Definition).decode
 
 
-async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, AlertTriggered]]) -> None:
-    """Once each: what stands there already stays as it is."""
+async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, AlertTriggered]]) -> set[str]:
+    """Once each; returns the ids of those that were not there. What stands there already stays as it is.
+
+    So does what another version of the rule has made of the same record: a rule that was changed between a crash and
+    the next start meets records again at which it has fired before, and nobody is told of one record twice.
+    """
     values = [
         {
             "id": told.id,
@@ -87,6 +91,7 @@ async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, Ale
             "symbol": firing.rule.symbol,
             "epoch": firing.epoch,
             "seq": firing.seq,
+            "source": None if firing.silent else firing.rule.source,
             "time": firing.time,
             "condition": firing.condition.type,
             "threshold": firing.threshold,
@@ -96,8 +101,7 @@ async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, Ale
         }
         for firing, told in firings
     ]
-    if values:
-        await session.execute(upsert(session, _firings).on_conflict_do_nothing(), values)
+    return await bulk.insert_told(session, _firings, values)
 
 
 async def add_notifications(session: AsyncSession, told: Sequence[Notification], created_at: str) -> None:
@@ -121,7 +125,7 @@ async def add_notifications(session: AsyncSession, told: Sequence[Notification],
         }
         for each in told
     ]
-    await session.execute(upsert(session, _rows).on_conflict_do_nothing(index_elements=["id"]), values)
+    await bulk.insert_new(session, _rows, values)
     await add_deliveries(session, told, created_at)
 
 

@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, String, bindparam, case, delete, func, literal_column, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    String,
+    Update,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.positions import Position
@@ -18,7 +30,7 @@ from services.users.core.conditions import decode_conditions, encode_conditions
 from services.users.core.journal import Watch
 from services.users.core.rules import Rule, RuleState
 from services.users.core.symbol_alerts import decode_side
-from services.users.store import MOST_PARAMETERS
+from services.users.store import MOST_PARAMETERS, bulk
 from services.users.tables import CHECKPOINTS, AlertRow, WatchedSymbolRow, table_of
 
 _alerts: Final = table_of(AlertRow)
@@ -28,6 +40,19 @@ _NEWS: Final[ColumnElement[bool]] = literal_column("NOT taken")  # word for word
 _IT: Final[ColumnElement[bool]] = (
     (_alerts.c.id == bindparam("b_id")) & (_alerts.c.revision == bindparam("b_revision")) & ~_alerts.c.deleted
 )
+_SAVED: Final = tuple(_alerts.c[name] for name in ("id", "version", "status", "state", "conditions"))
+
+
+def _saving(new: Mapping[str, ColumnElement[Any]]) -> Update:
+    """Changes the rule and version that `new` names, where a user has not deleted it; a paused one stays so."""
+    mine = (_alerts.c.id == new["id"]) & (_alerts.c.version == new["version"])
+    status = case((_alerts.c.status == "paused", "paused"), else_=new["status"])
+    values = {"status": status, "state": new["state"], "conditions": new["conditions"]}
+    return update(_alerts).where(mine, ~_alerts.c.deleted).values(**values)
+
+
+_SAVE_EACH: Final = _saving({each.name: bindparam(f"b_{each.name}", type_=each.type) for each in _SAVED})
+_SAVE_ALL: Final = _saving(dict(bulk.given(*_SAVED).c))
 _PIECE: Final = 500
 """Rows taken in between two breaths of the event loop: a few milliseconds."""
 
@@ -119,23 +144,18 @@ async def save(session: AsyncSession, watches: Iterable[Watch]) -> None:
     """
     rows = [
         {
-            "b_id": watch.rule.id,
-            "b_version": watch.rule.version,
-            "b_status": watch.status,
-            "b_state": _encode(watch.state),
-            "b_conditions": encode_conditions(watch.rule.conditions),
+            "id": watch.rule.id,
+            "version": watch.rule.version,
+            "status": watch.status,
+            "state": _encode(watch.state),
+            "conditions": encode_conditions(watch.rule.conditions),
         }
         for watch in watches
     ]
-    if rows:
-        mine = (_alerts.c.id == bindparam("b_id")) & (_alerts.c.version == bindparam("b_version"))
-        status = case((_alerts.c.status == "paused", "paused"), else_=bindparam("b_status", type_=String))
-        statement = (
-            update(_alerts)
-            .where(mine, ~_alerts.c.deleted)
-            .values(status=status, state=bindparam("b_state"), conditions=bindparam("b_conditions"))
-        )
-        await session.execute(statement, rows)
+    if rows and bulk.takes_columns(session):
+        await session.execute(_SAVE_ALL, bulk.as_columns(rows))
+    elif rows:
+        await session.execute(_SAVE_EACH, [{f"b_{name}": value for name, value in row.items()} for row in rows])
 
 
 async def still_wanted(session: AsyncSession, rule_ids: Iterable[str], source: Source) -> set[tuple[str, str]]:
@@ -146,7 +166,9 @@ async def still_wanted(session: AsyncSession, rule_ids: Iterable[str], source: S
     ids = sorted(set(rule_ids))
     found: set[tuple[str, str]] = set()
     for first in range(0, len(ids), MOST_PARAMETERS):
-        some = _alerts.c.id.in_(ids[first : first + MOST_PARAMETERS]) & (_alerts.c.source == source)
+        some = bulk.is_one_of(session, _alerts.c.id, ids[first : first + MOST_PARAMETERS]) & (
+            _alerts.c.source == source
+        )
         rows = await session.execute(
             select(_alerts.c.id, _alerts.c.symbol).where(some, ~_alerts.c.deleted, _alerts.c.status != "paused")
         )

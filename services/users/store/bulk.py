@@ -1,0 +1,68 @@
+"""Many rows in one statement. PostgreSQL takes whole columns, as arrays; to SQLite it makes no difference.
+
+What is prepared here depends on the columns alone, so that SQLAlchemy compiles each statement once.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ARRAY, Column, ColumnElement, TableValuedAlias, any_, bindparam, column, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.schema import Table
+
+Rows = Sequence[Mapping[str, Any]]
+"""By the name of a column; the same names in each."""
+
+
+def takes_columns(session: AsyncSession) -> bool:
+    """Is it a database for `given`?"""
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def given(*columns: Column[Any]) -> TableValuedAlias:
+    """Rows that come as parameters, one array for each of these columns (`as_columns`), as a table `given`."""
+    arrays = [bindparam(f"given_{each.name}", type_=ARRAY(each.type)) for each in columns]
+    names = [column(each.name, each.type) for each in columns]
+    return func.unnest(*arrays).table_valued(*names, with_ordinality="place").render_derived(name="given")
+
+
+def as_columns(rows: Rows) -> dict[str, list[Any]]:
+    """The parameters of a statement with `given`. At least one row."""
+    return {f"given_{name}": [row[name] for row in rows] for name in rows[0]}
+
+
+async def insert_new(session: AsyncSession, table: Table, rows: Rows) -> None:
+    """Inserts rows in this order, save for those that meet a unique one that stands there already."""
+    if not rows:
+        return
+    if takes_columns(session):
+        await session.execute(_insert(table, tuple(rows[0])), as_columns(rows))
+    else:
+        await session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+
+
+async def insert_told(session: AsyncSession, table: Table, rows: Rows) -> set[str]:
+    """As `insert_new`, of a table with ids: those of the rows that were inserted."""
+    if not rows:
+        return set()
+    if takes_columns(session):
+        statement = _insert(table, tuple(rows[0])).returning(table.c.id)
+        return set(await session.scalars(statement, as_columns(rows)))
+    return set(await session.scalars(sqlite.insert(table).on_conflict_do_nothing().returning(table.c.id), rows))
+
+
+def is_one_of(session: AsyncSession, what: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """`what IN (values)`, without a parameter for each where that can be."""
+    if takes_columns(session):
+        return what == any_(bindparam(None, list(values), type_=ARRAY(what.type)))
+    return what.in_(values)
+
+
+@cache
+def _insert(table: Table, names: tuple[str, ...]) -> PostgresInsert:
+    rows = given(*(table.c[name] for name in names))
+    inserted = select(*(rows.c[name] for name in names)).order_by(rows.c.place)
+    return postgresql.insert(table).from_select(names, inserted).on_conflict_do_nothing()
