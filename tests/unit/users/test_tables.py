@@ -323,6 +323,17 @@ def test_silence_is_told_once_until_there_is_a_trade() -> None:
     ]
 
 
+def test_a_firing_says_whether_a_record_or_a_silence_caused_it() -> None:
+    alerts = Alerts()
+    alerts.add([Watch(watched(Stale(after_s=600))), Watch(Rule("line", 1, "ada", "AAPL", (GreaterThan(99.0),)))])
+    alerts.apply(trade(1, friday(10, 0)), new_epoch=True)
+    alerts.pass_time(rfc3339(friday(11, 0)))
+    assert [(each.rule.id, each.seq, each.silent) for each in alerts.journal.firings] == [
+        ("line", 1, False),
+        ("rule", 1, True),
+    ]
+
+
 def test_a_closed_market_is_not_silent() -> None:
     rule = watched(Stale(after_s=600))
     monday = friday(9, 39) + timedelta(days=3)
