@@ -6,6 +6,7 @@ No gauges, no sorted lines, no shared windows, nothing remembered that could be 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import takewhile
 
 from services.shared.calendars import NEW_YORK, close_time, is_session, open_time
 from services.shared.events import Bar, Tick, parse_time
@@ -128,8 +129,8 @@ class Naive:
         return 1 if p > q else -1
 
     def move_line(self, move: Move) -> Fraction:
-        last = self.prices[-1][0]
-        within = [price for time, price in self.prices if time >= last - move.window_s]
+        since = self.prices[-1][0] - move.window_s
+        within = [price for _, price in takewhile(lambda seen: seen[0] >= since, reversed(self.prices))]
         start = min(within) if move.up > 0 else max(within)
         if move.amount is not None:
             return start + move.up * Fraction(move.amount)
