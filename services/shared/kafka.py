@@ -92,7 +92,8 @@ class Kafka:
             "fetch_max_bytes": 8 << 20,
             "max_partition_fetch_bytes": 1 << 20,
             "session_timeout_ms": 6_000 if not self.embedded else 10_000,
-            "heartbeat_interval_ms": 2_000 if not self.embedded else 3_000,
+            # an answer to one is how a member hears that another's session has ended
+            "heartbeat_interval_ms": 1_000 if not self.embedded else 3_000,
             "auto_offset_reset": "earliest",
         }
 

@@ -47,6 +47,7 @@ _LOOK_EVERY_S: Final = 0.25
 _STOP_WITHIN_S: Final = 1.5
 _PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 2.0
+_LOADS_AT_ONCE: Final = 4  # each may hold a connection to the database
 
 _log = logging.getLogger("tickroom.reader")
 
@@ -70,7 +71,10 @@ class Fresh(msgspec.Struct, frozen=True, gc=False):
 
 
 class Work(Protocol):
-    """What a room does with the partitions it owns. One partition is never in two of these calls at once."""
+    """What a room does with the partitions it owns. One partition is never in two of these calls at once; several
+
+    partitions may be.
+    """
 
     async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
         """The partition is ours: rebuild memory from what was stored."""
@@ -261,7 +265,7 @@ class StatefulReader:
                 await asyncio.sleep(self._pause_s)
 
     async def _open(self, partitions: Sequence[int]) -> None:
-        """Claims all at once; then loads one after the other, and each is worked on as soon as it is loaded.
+        """Claims all at once; then loads some at a time, and each is worked on as soon as it is loaded.
 
         Raises the first failure in the end: one partition that can't be loaded holds up no other.
         """
@@ -274,25 +278,29 @@ class StatefulReader:
             for number in partitions:
                 checkpoint = await positions.load(session, self._tables, self._reader.name, number, self._kafka.log_id)
                 slots[number] = _slot(checkpoint, firsts[number], ends[number])
-        failures = [error for number, slot in slots.items() if (error := await self._open_one(number, slot))]
+        gate = asyncio.Semaphore(_LOADS_AT_ONCE)
+        async with asyncio.TaskGroup() as group:  # cancelled, it ends when none of them is in Work.open any more
+            loads = [group.create_task(self._open_one(number, slot, gate)) for number, slot in slots.items()]
+        failures = [error for load in loads if (error := load.result())]
         await self._show({number: slot for number, slot in slots.items() if self._slots.get(number) is slot})
         if failures:
             raise failures[0]
         _log.info("%s: %d partitions of topic %s are ours", self._reader.name, len(self._slots), topic.name)
 
-    async def _open_one(self, number: int, slot: _Slot) -> Exception | None:
+    async def _open_one(self, number: int, slot: _Slot, gate: asyncio.Semaphore) -> Exception | None:
         """Returns why it could not be done, and then nothing of it is left."""
-        try:
-            await self._work.open(number, slot.checkpoint.symbols)
-            if number in self._ours:
-                self._consumer.seek(self._partition(number), slot.next_offset)
-                self._consumer.resume(self._partition(number))
-                self._slots[number] = slot
-        except Exception as error:
-            return error
-        finally:
-            if self._slots.get(number) is not slot:
-                self._work.forget(number)
+        async with gate:
+            try:
+                await self._work.open(number, slot.checkpoint.symbols)
+                if number in self._ours:
+                    self._consumer.seek(self._partition(number), slot.next_offset)
+                    self._consumer.resume(self._partition(number))
+                    self._slots[number] = slot
+            except Exception as error:
+                return error
+            finally:
+                if self._slots.get(number) is not slot:
+                    self._work.forget(number)
         return None
 
     async def _show(self, slots: Mapping[int, _Slot]) -> None:

@@ -147,15 +147,16 @@ def _told(event: bytes) -> bytes:
 
 @dataclass
 class Load:
-    """A market that is played to the topics. sent: acknowledged records."""
+    """A market that is played to the topics. sent: acknowledged records; rate: of them, in a second."""
 
     kafka: Kafka
     records: Iterator[Record | Signal]
+    rate: int = TICKS_PER_SECOND
     sent: int = 0
 
     @asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
-        """At TICKS_PER_SECOND while it is open. An outage of Kafka holds it up, and nothing of it is lost."""
+        """At `rate` while it is open. An outage of Kafka holds it up, and nothing of it is lost."""
         stop = asyncio.Event()
         task = asyncio.create_task(self._publish(stop))
         try:
@@ -177,7 +178,7 @@ class Load:
         try:
             while not stop.is_set():
                 waiting = []
-                for record in islice(self.records, int(TICKS_PER_SECOND * _BEAT_S)):
+                for record in islice(self.records, int(self.rate * _BEAT_S)):
                     topic = SIGNALS if isinstance(record, Signal) else TICKS
                     partition = partition_of(record.symbol, self.kafka.partitions(topic))
                     key = record.symbol.encode()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-ONLY_FULL = frozenset({"test_alert_kills.py", "test_alert_outages.py"})
+ONLY_FULL = frozenset({"test_alert_kills.py", "test_alert_outages.py", "test_alert_replicas.py"})
 """Minutes each: alerts against an uninterrupted run, while the room or its servers are stopped at random moments."""
 
 

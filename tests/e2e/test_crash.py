@@ -213,12 +213,14 @@ async def play(
 async def taken_over(bootstrap: str) -> float:
     """Waits until every partition of ticks was worked through to where it stands now; the seconds it took."""
     kafka = await connect(bootstrap, 30)
-    began = time.monotonic()
-    ends = await kafka.ends(TICKS)
-    async with asyncio.timeout(30):
-        while any((offset or 0) < ends[number] for number, offset in (await kafka.committed(ALERTS)).items()):  # noqa: ASYNC110 (Kafka tells nobody)
-            await asyncio.sleep(0.1)
-    await kafka.close()
+    try:
+        began = time.monotonic()
+        ends = await kafka.ends(TICKS)
+        async with asyncio.timeout(30):
+            while any((offset or 0) < ends[number] for number, offset in (await kafka.committed(ALERTS)).items()):  # noqa: ASYNC110 (Kafka tells nobody)
+                await asyncio.sleep(0.1)
+    finally:
+        await kafka.close()
     return time.monotonic() - began
 
 
