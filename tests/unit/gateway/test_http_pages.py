@@ -15,6 +15,9 @@ PAGES = ("/", "/account", "/docs")
         *((page, "text/html") for page in PAGES),
         ("/static/page.css", "text/css"),
         ("/static/page.js", "text/javascript"),
+        ("/static/alerts.js", "text/javascript"),
+        ("/static/alert-words.js", "text/javascript"),
+        ("/static/dom.js", "text/javascript"),
         ("/static/account.js", "text/javascript"),
         ("/static/push.js", "text/javascript"),
         ("/push-worker.js", "text/javascript"),
@@ -42,6 +45,26 @@ async def test_a_page_needs_no_other_host_and_runs_no_inline_code(page: str) -> 
     assert re.findall(r"https?://(?!www\.w3\.org/2000/svg)", html + script) == []
     assert re.findall(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=", html) == []
     assert "innerHTML" not in script
+
+
+async def test_what_a_script_imports_is_there_and_runs_no_text() -> None:
+    async with Front().client() as client:
+        waiting, read = ["/static/page.js", "/static/account.js", "/static/docs.js"], dict[str, str]()
+        while waiting:
+            path = waiting.pop()
+            answer = await client.get(path)
+            assert answer.status_code == 200, path
+            read[path] = answer.text
+            waiting += [each for each in re.findall(r'from "([^"]+)"', answer.text) if each not in read]
+    assert len(read) == 7
+    for script in read.values():
+        assert not re.search(r"innerHTML|outerHTML|document\.write|eval\(|https?://(?!www\.w3\.org/)", script)
+
+
+async def test_predictions_stand_beside_what_they_are_worth() -> None:
+    async with Front().client() as client:
+        html = (await client.get("/")).text
+    assert '<th>Signal</th><th class="number">Right</th><th class="number">Always up</th>' in html
 
 
 async def test_the_page_of_what_can_be_asked_reads_both_documents() -> None:

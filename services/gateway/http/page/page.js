@@ -1,20 +1,16 @@
-// Prices and signals come over one WebSocket; everything else is asked for over REST. Text goes into the page as text only.
+// Prices and signals come over one WebSocket; everything else is asked for over REST.
 
+import { board } from "/static/alerts.js";
+import { $, element, shortTime } from "/static/dom.js";
 import * as push from "/static/push.js";
 
 const POINTS = 120;               // of a sparkline
 const ASK_NOTIFICATIONS_MS = 3000; // browsers can't set the header that the notification room wants, so the page asks
+const ASK_SKILLS_MS = 300_000;
+const ASK_SOON_MS = 2000;         // the rooms behind the door are still starting, or training
 
-const $ = (id) => document.getElementById(id);
 const money = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 2, signDisplay: "exceptZero" });
-
-function element(tag, className = "", text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
 
 // Account
 
@@ -50,14 +46,14 @@ function enter(token, email) {
 function leave() {
   sessionStorage.removeItem("account");
   Object.assign(account, { token: "", email: "" });
-  $("rules").replaceChildren();
+  alerts.show([]);
   $("notifications").replaceChildren();
   showAccount();
 }
 
 function showAccount() {
   $("outside").hidden = Boolean(account.token);
-  $("inside").hidden = !account.token;
+  $("inside").hidden = $("own").hidden = !account.token;
   $("who").textContent = account.email;
   if (account.token) {
     showPush();
@@ -96,26 +92,15 @@ $("alert").addEventListener("submit", (event) => {
   });
 });
 
+const alerts = board($("rules"), $("own-title"), ask, (symbol) => rows.get(symbol)?.seen ?? "");
+
 async function refreshRules() {
   try {
     const { items } = await ask("GET", "/api/v1/alerts?limit=1000");
-    $("rules").replaceChildren(...items.reverse().map(rule));
+    alerts.show(items.reverse());
   } catch (error) {
     console.warn("alerts:", error.message);
   }
-}
-
-function rule(alert) {
-  const [condition] = alert.conditions;
-  const words = `${alert.symbol} ${condition.type.replaceAll("_", " ")} ${condition.threshold ?? ""}`;
-  const item = element("li");
-  const remove = element("button", "second", "Delete");
-  remove.addEventListener("click", () => attempt($("alert"), async () => {
-    await ask("DELETE", `/api/v1/alerts/${alert.id}`);
-    await refreshRules();
-  }));
-  item.append(element("span", "", words), element("span", "quiet", alert.status), remove);
-  return item;
 }
 
 let unread = "";
@@ -144,7 +129,12 @@ function notification(notice) {
   return item;
 }
 
-setInterval(() => account.token && !document.hidden && refreshNotifications(), ASK_NOTIFICATIONS_MS);
+setInterval(async () => {
+  if (!account.token || document.hidden) return;
+  await refreshNotifications();
+  if (alerts.restless()) await refreshRules();
+  await alerts.look();
+}, ASK_NOTIFICATIONS_MS);
 
 // Prices: a message changes a row's state, the next animation frame draws the rows that changed
 
@@ -155,6 +145,7 @@ function row(symbol) {
   if (!rows.has(symbol)) {
     const made = { symbol, points: [], ...rowCells(symbol) };
     rows.set(symbol, made);
+    showSkill(made);
     const behind = [...rows.values()].filter((each) => each.symbol > symbol).sort((a, b) => (a.symbol < b.symbol ? -1 : 1));
     $("prices").insertBefore(made.line, behind[0]?.line ?? null);
     $("waiting").hidden = true;
@@ -171,13 +162,15 @@ function rowCells(symbol) {
     move: element("td", "number"),
     chart: document.createElement("canvas"),
     badge: element("span", "quiet", "none yet"),
+    right: element("td", "number quiet"),
+    baseline: element("td", "number quiet"),
     time: element("td", "quiet"),
   };
   const [first, chart, badge] = [element("td"), element("td"), element("td")];
   first.append(name);
   chart.append(cells.chart);
   badge.append(cells.badge);
-  line.append(first, cells.price, cells.move, chart, badge, cells.time);
+  line.append(first, cells.price, cells.move, chart, badge, cells.right, cells.baseline, cells.time);
   return { line, ...cells };
 }
 
@@ -214,7 +207,7 @@ function draw(at) {
     at.badge.textContent = at.prediction;
     at.badge.className = `badge ${at.prediction}`;
   }
-  at.time.textContent = at.seen.slice(0, 16).replace("T", " ");
+  at.time.textContent = shortTime(at.seen);
 }
 
 function drawChart(canvas, points, colour) {
@@ -234,11 +227,33 @@ function drawChart(canvas, points, colour) {
   pen.stroke();
 }
 
+// How often the model of each symbol was right about the direction, beside a guess that it always rises
+
+const skills = new Map();
+const percentOf = (share) => `${(100 * share).toFixed(1)} %`;
+
+function showSkill(at) {
+  const skill = skills.get(at.symbol);
+  at.right.textContent = skill ? percentOf(skill.hit_rate) : "";
+  at.baseline.textContent = skill ? percentOf(skill.baseline_hit_rate) : "";
+}
+
+async function refreshSkills() {
+  try {
+    const { items } = await ask("GET", "/api/v1/models");
+    items.forEach((model) => model.skill && skills.set(model.ticker, model.skill));
+    rows.forEach(showSkill);
+    $("skill").hidden = !skills.size;
+  } catch (error) {
+    console.warn("models:", error.message);
+  }
+  setTimeout(refreshSkills, skills.size ? ASK_SKILLS_MS : ASK_SOON_MS);
+}
+
 function skillInWords(model, skill) {
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
   const [low, high] = skill.hit_rate_interval;
-  return `${model} was right about the direction on ${percent(skill.hit_rate)} (${percent(low)} to ${percent(high)}) of `
-    + `${skill.count} days that it had not seen; "always up" on ${percent(skill.baseline_hit_rate)}. `
+  return `${model} was right about the direction on ${percentOf(skill.hit_rate)} (${percentOf(low)} to ${percentOf(high)}) of `
+    + `${skill.count} days that it had not seen; "always up" on ${percentOf(skill.baseline_hit_rate)}. `
     + `Mean error of the log return ${skill.mae.toFixed(4)}, of "no change" ${skill.baseline_mae.toFixed(4)}.`;
 }
 
@@ -291,10 +306,11 @@ async function showSymbols() {
     const { items: bars } = await ask("GET", `/api/stocks/history?limit=1&symbol=${encodeURIComponent(items[0]?.ticker ?? "")}`);
     $("source").textContent = KINDS[bars[0]?.source] ?? bars[0]?.source ?? "";
   } catch {
-    setTimeout(showSymbols, 2000); // the rooms behind the door are still starting
+    setTimeout(showSymbols, ASK_SOON_MS);
   }
 }
 
 connect();
 showSymbols();
+refreshSkills();
 showAccount();
