@@ -243,7 +243,10 @@ async def pass_through(message: KafkaMessage) -> Any:
 
 def calm_log() -> None:
     """aiokafka writes about 145 lines a second during an outage: from here on one of each kind in ten seconds."""
-    logging.getLogger("aiokafka").addFilter(_OneInAWhile())
+    aiokafka = logging.getLogger("aiokafka")
+    if not any(isinstance(each, _Calm) for each in aiokafka.handlers):
+        aiokafka.addHandler(_Calm())
+        aiokafka.propagate = False
 
 
 async def connect(bootstrap: str, timeout_s: float) -> Kafka:
@@ -297,16 +300,18 @@ async def _quietly(closing: Awaitable[None]) -> None:
         _log.debug("closing failed: %s", error)
 
 
-class _OneInAWhile(logging.Filter):
-    """Lets one line of each kind through in ten seconds."""
+class _Calm(logging.Handler):
+    """Hands one line of each kind in ten seconds on to the root logger.
+
+    A handler, because a logger's filters don't see what its children log, and aiokafka logs by its modules.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[str, float] = {}
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()
-        if now - self._last.get(record.msg, -10.0) < 10.0:
-            return False
-        self._last[record.msg] = now
-        return True
+        if now - self._last.get(record.msg, -10.0) >= 10.0:
+            self._last[record.msg] = now
+            logging.getLogger().handle(record)
