@@ -9,6 +9,7 @@ from services.shared.events import Bar, Correction, Record, Signal, Split, Tick
 from services.users.core.bars import Bars, Past
 from services.users.core.condition import rounded
 from services.users.core.hours import Hours
+from services.users.core.instants import just_after
 from services.users.core.journal import Journal, Rescaled, Watch
 from services.users.core.lane import Lane, Side
 from services.users.core.moment import Timeframe
@@ -54,8 +55,12 @@ class SymbolAlerts:
 
     @property
     def time(self) -> str:
-        """Of the last record; just after that where it was a bar. Bars that ended before are known."""
-        return max(self._side.time, self._side.bar)
+        """Of the last record; just after that where it was a bar or a split. Bars that ended before are known.
+
+        What was known before the very instant of a split is of the shares before it.
+        """
+        split = just_after(self._side.splits[-1][0]) if self._side.splits else ""
+        return max(self._side.time, self._side.bar, split)
 
     @property
     def days(self) -> int:

@@ -1,6 +1,12 @@
 """The engine over series of hand-made records: time, epochs, splits, corrections, rules that come and go, restarts."""
 
+import pytest
+
 from services.shared.events import Bar, Record
+from services.stock_data.core import instants
+from services.stock_data.core.adjust import adjust
+from services.stock_data.core.bars import FinalBar
+from services.stock_data.core.splits import SplitFound
 from services.users.core.alerts import Alerts
 from services.users.core.crossings import Crossing
 from services.users.core.journal import Watch
@@ -112,6 +118,17 @@ def test_a_split_moves_thresholds_and_the_price_before() -> None:
     assert go_on(alerts, 151.0, 151.25, 99.0, start=3) == [4, 5]
     named = {firing.rule.id: firing.threshold for firing in alerts.journal.firings}
     assert named == {"above": 151.0, "down": 100.0}
+
+
+@pytest.mark.parametrize("then", [[], [tick(2, 150.0, second=1)], [tick(2, 150.0, second=2)]])
+def test_restarted_behind_a_split_the_past_is_asked_for_in_the_new_shares(then: list[Record]) -> None:
+    alerts = watching(before=600.0)
+    feed(alerts, [split(1, 4.0), *then], first_of_epoch=False)
+    before = instants.parse(restarted(alerts).known_before("AAPL"))
+    end = instants.parse(at(0))
+    day = FinalBar("AAPL", "1d", end - 1, end, "2024-09-19", 600.0, 600.0, 600.0, 600.0, 10.0)
+    (known,) = adjust([day], [SplitFound("AAPL", 4.0, "2024-09-20", instants.parse(at(1)))], before)
+    assert known.close == 150.0
 
 
 def test_a_split_is_told_once_to_each_user() -> None:
