@@ -130,6 +130,7 @@ class StatefulReader:
         self._slots: dict[int, _Slot] = {}
         self._loading: asyncio.Task[None] | None = None
         self._pause_s = _PAUSE_S  # before the next attempt; grows from failure to failure
+        self._troubled = False  # told once, and that it is over
         self._broker: KafkaBroker = kafka.broker(reader.name)
         self._consumer_of = self._subscribe()
         self._dead: DeadLetters | None = None
@@ -240,8 +241,10 @@ class StatefulReader:
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
-        for number in partitions:
-            await self._release(number)
+        failures = [error for number in partitions if (error := await self._release(number))]
+        if failures:
+            what = "%s: no last checkpoint of %d partitions; their records since are read again: %s"
+            _log.warning(what, self._reader.name, len(failures), _say(failures[0]))
         self._load()
 
     # -- loading ---------------------------------------------------------------------------------------------------
@@ -306,25 +309,29 @@ class StatefulReader:
     async def _show(self, slots: Mapping[int, _Slot]) -> None:
         """Shows in Kafka that somebody is here. What has moved since will be committed with its checkpoint."""
         still = {number: slot.next_offset for number, slot in slots.items() if not slot.since}
-        if still and not await self._commit(still):
-            for number in still:
-                slots[number].since = max(1, slots[number].since)  # said again at the next look
+        if not still or (await self._commit(still) and not self._troubled):
+            return
+        for number in still:  # a checkpoint says it again, and shows whether an outage is over
+            slots[number].since = max(1, slots[number].since)
 
     # -- one partition ---------------------------------------------------------------------------------------------
 
-    async def _release(self, partition: int) -> None:
+    async def _release(self, partition: int) -> Exception | None:
+        """A last checkpoint. Returns why it could not be made; the partition is gone all the same."""
         slot = self._slots.get(partition)
         if slot is None:
-            return
+            return None
         async with slot.lock:
             if self._slots.get(partition) is not slot:
-                return
+                return None
             try:
                 if slot.since or slot.moved or self._work.urgent(partition):  # else all that there is is stored
                     await self._save({partition: slot})
             except Exception as error:
-                _log.warning("%s: no last checkpoint of partition %d: %s", self._reader.name, partition, _say(error))
-            self._drop(partition, slot)
+                return error
+            finally:
+                self._drop(partition, slot)
+        return None
 
     def _drop(self, partition: int, slot: _Slot) -> None:
         if self._slots.get(partition) is slot:
@@ -425,7 +432,7 @@ class StatefulReader:
             slot.moved.clear()
             slot.since = 0
             slot.saved_at = now
-        self._pause_s = _PAUSE_S
+        self._note_success()
         if not await self._commit({partition: slot.next_offset for partition, slot in slots.items()}):
             for slot in slots.values():
                 slot.since = 1  # the feed may be waiting for just this: said again at the next look
@@ -460,19 +467,27 @@ class StatefulReader:
         self._load(self._pause_s)
 
     def _note_failure(self, error: Exception) -> None:
-        """Passing failures are logged and tried again; any other ends the reader (`failed`)."""
+        """Passing failures are told of once and tried again until they pass; any other ends the reader (`failed`)."""
         passing = (
             isinstance(error, Fenced | KafkaError)
             or is_passing(error)
             or (isinstance(error, TickroomError) and error.retryable)
         )
         if passing:
-            _log.warning("%s: back to the checkpoint: %s", self._reader.name, _say(error))
+            level = logging.DEBUG if self._troubled else logging.WARNING
+            _log.log(level, "%s: back to the checkpoint: %s", self._reader.name, _say(error))
+            self._troubled = True
             self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
             return
         _log.error("%s failed", self._reader.name, exc_info=error)
         if not self.failed.done():
             self.failed.set_exception(error)
+
+    def _note_success(self) -> None:
+        self._pause_s = _PAUSE_S
+        if self._troubled and not self._missing():
+            _log.info("%s: works again on all of its %d partitions", self._reader.name, len(self._slots))
+            self._troubled = False
 
 
 class _Listener(ConsumerRebalanceListener):

@@ -1,6 +1,7 @@
 """StatefulReader: nothing lost, nothing done twice, whoever owns the partition and whatever fails in between."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -246,14 +247,16 @@ class Slow(Ledger):
 
 
 class Unopened(Ledger):
-    """Can't open partition `closed`."""
+    """Can't open partition `closed`. refused: how often it was asked to."""
 
     def __init__(self, closed: int | None) -> None:
         super().__init__()
         self.closed = closed
+        self.refused = 0
 
     async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
         if partition == self.closed:
+            self.refused += 1
             raise OSError("the disk was away")
         await super().open(partition, states)
 
@@ -319,20 +322,30 @@ async def test_what_is_taken_away_while_it_loads_is_not_worked_on(database: Data
 
 
 @on_sqlite_only
-async def test_a_partition_that_cannot_be_loaded_holds_up_no_other(database: Database) -> None:
+async def test_a_partition_that_cannot_be_loaded_holds_up_no_other_and_is_told_of_once(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tickroom.reader")
     async with embedded_kafka() as kafka:
         ledger = Unopened(0)
         reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, ledger)
         await reader.start()
         everything = frozenset(range(kafka.partitions(TICKS)))
         async with asyncio.timeout(10):
-            while reader.owned != everything - {0}:  # noqa: ASYNC110 (it tells nobody)
+            while reader.owned != everything - {0} or ledger.refused < 3:  # noqa: ASYNC110 (it tells nobody)
                 await asyncio.sleep(0.01)
         ledger.closed = None
         async with asyncio.timeout(10):
-            while reader.owned != everything:  # noqa: ASYNC110 (it tells nobody)
+            while "works again" not in caplog.text:  # noqa: ASYNC110 (it tells nobody)
                 await asyncio.sleep(0.01)
+        assert reader.owned == everything
         await reader.stop()
+    said = [each.getMessage() for each in caplog.records if each.name == "tickroom.reader"]
+    assert said == [
+        "users-alerts: back to the checkpoint: the disk was away",
+        f"users-alerts: {len(everything)} partitions of topic ticks are ours",
+        f"users-alerts: works again on all of its {len(everything)} partitions",
+    ]
 
 
 async def store_under(database: Database, claim: positions.Checkpoint) -> None:
