@@ -70,6 +70,12 @@ class Misdirected(TickroomError):
     code = "foreign_host"
 
 
+class UpgradeNeeded(TickroomError):
+    """A room was asked for as if it were a page."""
+
+    code = "upgrade_needed"
+
+
 class ServiceFailed(TickroomError):
     """A service behind answered with a failure of its own."""
 
@@ -121,6 +127,7 @@ OUTCOMES: Final[Mapping[type[TickroomError], Outcome]] = {
     NotJson: Outcome(415, 4400),
     Misdirected: Outcome(421, 4403),
     InvalidInput: Outcome(422, 4400),
+    UpgradeNeeded: Outcome(426, 4400),
     TooMany: Outcome(429, 4429),
     HeadTooLarge: Outcome(431, 4400),
     ServiceFailed: Outcome(502, 4500),
@@ -182,6 +189,8 @@ def _headers(error: TickroomError, status: int) -> dict[str, str]:
         headers["WWW-Authenticate"] = f'Bearer realm="tickroom"{described}'
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.allowed
+    if status == 426:
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
     if status in (429, 502, 503, 504):
         headers["Retry-After"] = str(max(1, ceil(error.retry_after_s or 1)))
     return headers

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, WebSocketRoute
+from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -36,11 +37,13 @@ from services.gateway.http.sessions import Sessions
 from services.gateway.http.stocks import Stocks
 from services.gateway.http.warmup import Warmup
 from services.gateway.http.watchlist import Watchlist
-from services.gateway.replies import INTERNAL, from_starlette, problem
+from services.gateway.replies import INTERNAL, UpgradeNeeded, from_starlette, problem
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
 from services.shared.errors import TickroomError
 from services.shared.telemetry import request_id
+
+_ROOMS: Final = "/websocket/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,9 @@ def application(routes: Sequence[BaseRoute], admission: Admission, desk: Desk | 
     desk: that of the REST routes among them, whose requests are counted and measured.
     """
     sockets = [route for route in routes if isinstance(route, WebSocketRoute)]
+    pages = [route for route in routes if not isinstance(route, WebSocketRoute)]
     app = Starlette(
-        routes=[route for route in routes if not isinstance(route, WebSocketRoute)],
+        routes=[*pages, *(Route(each.path, _no_page) for each in sockets if each.path.startswith(_ROOMS))],
         exception_handlers={TickroomError: _ours, HTTPException: _of_the_router, Exception: _unexpected},
     )
     app.router.redirect_slashes = False  # a path with a slash too many is unknown, as the contract names paths
@@ -130,6 +134,10 @@ class _Sockets:
                     await route.endpoint(WebSocket(scope, receive, send))
                     return
         await self._app(scope, receive, send)
+
+
+async def _no_page(_request: Request) -> Response:
+    raise UpgradeNeeded("this is a WebSocket room: open it with ws:// (or wss://)")
 
 
 def _sender(desk: Desk) -> Who:

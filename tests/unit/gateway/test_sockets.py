@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 import uvloop
 from websockets.asyncio.client import connect
@@ -124,6 +125,15 @@ async def test_an_unknown_symbol_or_path_is_a_problem_for_programs_and_a_close_c
             assert await closed(page) == (4404, "unknown_symbol")
         async with there.enter("/elsewhere", origin=there.own_origin) as page:
             assert await closed(page) == (4404, "unknown_path")
+
+
+async def test_who_asks_for_a_room_as_for_a_page_is_told_what_it_is() -> None:
+    async with house() as there, httpx.AsyncClient(base_url=there.own_origin) as client:
+        answer = await client.get("/websocket/stock/AAPL")
+        assert (answer.status_code, answer.json()["code"]) == (426, "upgrade_needed")
+        assert answer.headers["upgrade"] == "websocket"
+        assert (await client.post("/websocket/stocks/all")).status_code == 405
+        assert (await client.get("/websocket/nope")).status_code == 404
 
 
 @on_either_server
