@@ -11,6 +11,7 @@ from services.gateway.websocket_keepalive import OVERSLEPT_S
 from services.shared.errors import TickroomError
 
 _MOST_HEAD_BYTES: Final = 64 << 10
+_TOO_LONG: Final = HeadTooLarge(f"a request has at most {_MOST_HEAD_BYTES} bytes before its body")
 _HEAD_WITHIN_S: Final = 10.0
 _BODY_GOES_ON_WITHIN_S: Final = 20.0
 _LINGER_S: Final = 1.0
@@ -39,7 +40,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_bytes is not None and not self._refused:
             self._head_bytes += len(data)
             if self._head_bytes > _MOST_HEAD_BYTES:
-                self._refuse(HeadTooLarge(f"a request has at most {_MOST_HEAD_BYTES} bytes before its body"))
+                self._refuse(_TOO_LONG)
 
     def on_message_begin(self) -> None:
         self._in_message = True
@@ -83,7 +84,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._patience = self.loop.call_later(seconds, self._lose_patience, self.loop.time() + seconds)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Unreadable("this is not HTTP/1.1"))
+        # the parser gives up on an address of 64 KiB, too
+        is_too_long = len(self.url or b"") > _MOST_HEAD_BYTES
+        self._refuse(_TOO_LONG if is_too_long else Unreadable("this is not HTTP/1.1"))
 
     def _refuse(self, error: TickroomError) -> None:
         self._refused = True

@@ -67,7 +67,7 @@ class InboundProtocol(KeepAliveProtocol):
             error: TickroomError = MethodNotAllowed("GET")
         else:
             error = Unreadable(f"this is no WebSocket handshake: {self.conn.handshake_exc}", code="bad_handshake")
-        self.transport.write(unheard(error))
+        self.transport.write(unheard(error, event.path.partition("?")[0]))
         self.transport.close()
 
     def handle_cont(self, event: Frame) -> None:

@@ -7,11 +7,11 @@ from services.gateway.replies import outcome, phrase, problem
 from services.shared.errors import TickroomError
 
 
-def unheard(error: TickroomError) -> bytes:
-    """A whole HTTP/1.1 answer with the problem of `error`, as it goes on the wire. Counts it."""
+def unheard(error: TickroomError, path: str = "") -> bytes:
+    """A whole HTTP/1.1 answer with the problem of `error`, as it goes on the wire. Counts it. path: where known."""
     status, rid = outcome(error).status, secrets.token_hex(8)
     count_unheard(status)
-    answer = problem(error, request_id=rid, instance="")
+    answer = problem(error, request_id=rid, instance=path)
     headers = [
         *answer.raw_headers,
         (b"x-request-id", rid.encode()),

@@ -105,6 +105,13 @@ async def test_a_head_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         _is_problem(await _rest(reader), 431, "head_too_large")
 
 
+async def test_an_address_that_is_too_long_to_be_parsed_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "_LINGER_S", 0.1)
+    async with serving(_count) as port, _connected(port) as (reader, writer):
+        writer.write(b"GET /?" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        _is_problem(await _rest(reader), 431, "head_too_large")
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -181,4 +188,6 @@ async def test_what_is_no_handshake_is_answered_by_a_problem(start: str, headers
             f"{start} /websocket/stock/AAPL HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             f"Upgrade: websocket\r\nConnection: Upgrade\r\n{headers}\r\n".encode()
         )
-        _is_problem(await _rest(reader), status, code)
+        answer = await _rest(reader)
+        _is_problem(answer, status, code)
+        assert b'"instance":"/websocket/stock/AAPL"' in answer
