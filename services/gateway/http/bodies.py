@@ -163,6 +163,8 @@ def _fields(raw: bytes) -> dict[str, str]:
 
 
 async def _bytes(request: Request) -> bytes:
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise NotJson("send the body as it is, without a Content-Encoding", code="encoded")
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BODY_BYTES:
         raise _too_large()

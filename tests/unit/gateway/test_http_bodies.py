@@ -65,6 +65,13 @@ async def test_what_is_not_json_is_refused_before_it_is_read() -> None:
     assert sent[0]["status"] == 415
 
 
+async def test_a_body_that_is_packed_is_refused() -> None:
+    async with Front().client() as client:
+        packed = {**JSON, "Content-Encoding": "gzip"}
+        problem_of(await client.post(LOGIN, content=b"{}", headers=packed), 415, "encoded")
+        problem_of(await client.post(LOGIN, content=b"{}", headers=JSON | {"Content-Encoding": "identity"}), 422)
+
+
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=UTF-8", "application/problem+json"])
 async def test_json_by_any_of_its_names_is_read(kind: str) -> None:
     async with Front().client() as client:
