@@ -105,7 +105,7 @@ class Lane:
                     lines.append((line, slot))
                 else:
                     self._gauge(key).lines.add(slot, (line,))
-            if self.side.high is None or may_act(rule, watch.state, self.now) or self._unsettled(watch):
+            if self.side.price is None or may_act(rule, watch.state, self.now) or self._unsettled(watch):
                 self._fresh.add(slot)
             if rule.expires_at is not None:
                 heappush(self._timers, (rule.expires_at, slot))

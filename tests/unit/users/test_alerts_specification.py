@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.shared.events import Record
@@ -151,8 +151,12 @@ def tell(story: list[tuple[object, ...]]) -> Both:
     return both
 
 
+_LESS: Asked = ([("less_than", 91.0)], "once", 0, 0.0, None)
+
+
 @settings(max_examples=200, deadline=None)
 @given(story=st.lists(actions, min_size=5, max_size=60))
+@example([("tick", 90.0, 0), ("epoch", 0), ("add", _LESS), ("correct", 90.0, 0, 0), ("restart",), ("tick", 90.0, 0)])
 def test_firings_equal_the_specification(story: list[tuple[object, ...]]) -> None:
     both = tell(story)
     assert both.firings == both.plain.firings
