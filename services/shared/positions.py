@@ -9,25 +9,29 @@ loaded the partition since: roll back, drop the state, load again.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
     delete,
+    literal,
     select,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.shared import bulk
 from services.shared.database import upsert
 from services.shared.errors import Fenced
 from services.shared.topics import partition_of
@@ -177,6 +181,15 @@ async def load(session: AsyncSession, tables: CheckpointTables, reader: str, par
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a partition has come since it was loaded: its next offset, and the symbols that changed."""
+
+    loaded: Checkpoint
+    next_offset: int
+    changed: Mapping[str, SymbolState]
+
+
 async def save(
     session: AsyncSession,
     tables: CheckpointTables,
@@ -184,32 +197,62 @@ async def save(
     next_offset: int,
     changed: Mapping[str, SymbolState],
 ) -> None:
-    """Stores the changed symbols and the offset, in the caller's transaction. Raises Fenced where the claim is lost."""
-    rows, states = tables.checkpoints, tables.symbols
-    if changed:
-        values = [
-            {
-                "reader": loaded.reader,
-                "symbol": symbol,
-                "partition": loaded.partition,
-                "epoch": state.epoch,
-                "seq": state.seq,
-                "state": state.state,
-            }
-            for symbol, state in sorted(changed.items())
-        ]
-        statement = upsert(session, states)
-        statement = statement.on_conflict_do_update(
-            index_elements=["reader", "symbol"],
-            set_={name: statement.excluded[name] for name in ("partition", "epoch", "seq", "state")},
-        )
-        await session.execute(statement, values)
-    mine = (rows.c.reader == loaded.reader) & (rows.c.partition == loaded.partition) & (rows.c.claim == loaded.claim)
-    result = await session.execute(
-        update(rows).where(mine).values(next_offset=next_offset, log_id=loaded.log_id).returning(rows.c.partition)
-    )
-    if result.first() is None:
-        raise Fenced(f"partition {loaded.partition} of {loaded.reader} has another owner now")
+    """`save_all` of one partition."""
+    await save_all(session, tables, [Reached(loaded, next_offset, changed)])
+
+
+async def save_all(session: AsyncSession, tables: CheckpointTables, reached: Sequence[Reached]) -> None:
+    """Stores the changed symbols and the offsets, in the caller's transaction. Raises Fenced where a claim is lost."""
+    states = [
+        {
+            "reader": each.loaded.reader,
+            "symbol": symbol,
+            "partition": each.loaded.partition,
+            "epoch": state.epoch,
+            "seq": state.seq,
+            "state": state.state,
+        }
+        for each in reached
+        for symbol, state in each.changed.items()
+    ]
+    states.sort(key=lambda row: str(row["symbol"]))
+    await bulk.insert_or_update(session, tables.symbols, states, ("reader", "symbol"))
+    offsets = [
+        {
+            "reader": each.loaded.reader,
+            "partition": each.loaded.partition,
+            "claim": each.loaded.claim,
+            "log_id": each.loaded.log_id,
+            "next_offset": each.next_offset,
+        }
+        for each in reached
+    ]
+    saved = await _move(session, tables.checkpoints, offsets)
+    for each in reached:
+        if each.loaded.partition not in saved:
+            raise Fenced(f"partition {each.loaded.partition} of {each.loaded.reader} has another owner now")
+
+
+async def _move(session: AsyncSession, rows: Table, offsets: bulk.Rows) -> set[int]:
+    """The partitions whose claim still holds; they are at their new offsets."""
+    if bulk.takes_columns(session):
+        return set(await session.scalars(_moving_all(rows), bulk.as_columns(offsets)))
+    moved = set[int]()
+    for each in offsets:
+        moved.update(await session.scalars(_moving(rows, {name: literal(value) for name, value in each.items()})))
+    return moved
+
+
+@cache
+def _moving_all(rows: Table) -> Any:
+    names = ("reader", "partition", "claim", "log_id", "next_offset")
+    return _moving(rows, dict(bulk.given(*(rows.c[name] for name in names)).c))
+
+
+def _moving(rows: Table, to: Mapping[str, ColumnElement[Any]]) -> Any:
+    mine = (rows.c.reader == to["reader"]) & (rows.c.partition == to["partition"]) & (rows.c.claim == to["claim"])
+    statement = update(rows).where(mine).values(next_offset=to["next_offset"], log_id=to["log_id"])
+    return statement.returning(rows.c.partition)
 
 
 async def worked_through(session: AsyncSession, tables: CheckpointTables, reader: str) -> dict[str, Position]:

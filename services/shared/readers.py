@@ -38,7 +38,7 @@ from services.shared.errors import Fenced, TickroomError, Unavailable
 from services.shared.events import Record, Signal, decode_record, decode_signal
 from services.shared.kafka import Kafka
 from services.shared.poison import DeadLetters, Poison
-from services.shared.positions import Checkpoint, CheckpointTables, Position, Step, SymbolState, Tracker
+from services.shared.positions import Checkpoint, CheckpointTables, Position, Reached, Step, SymbolState, Tracker
 from services.shared.topics import SIGNALS, Reader, partition_of
 
 CHECKPOINT_EVERY_S: Final = 1.0
@@ -423,9 +423,11 @@ class StatefulReader:
         if not slots:
             return
         async with self._database.transaction() as session:
+            reached = []
             for partition, slot in slots.items():
                 slot.states.update(await self._work.store(session, partition))
-                await positions.save(session, self._tables, slot.checkpoint, slot.next_offset, _changed(slot))
+                reached.append(Reached(slot.checkpoint, slot.next_offset, _changed(slot)))
+            await positions.save_all(session, self._tables, reached)
         now = time.monotonic()
         for partition, slot in slots.items():
             self._work.stored(partition)

@@ -23,7 +23,8 @@ from services.users.store.notifications import Unpublished
 
 MOST_AT_ONCE: Final = 500
 _BUSY_S: Final = 0.02  # another process is publishing: its batch takes milliseconds
-_GATHER_S: Final = 0.03  # after a batch, before the next: a lone notification never waits for it
+_STORM: Final = 50  # notifications in a batch: from so many on, what fires meanwhile goes out together
+_GATHER_S: Final = 0.03
 _PAUSE_S: Final = 1.0  # after a failure
 _LAST_S: Final = 0.7  # for what is left when the process ends
 
@@ -66,8 +67,8 @@ class Relay:
             else:
                 if last:
                     return
-                if published:
-                    await asyncio.sleep(_GATHER_S)  # what fires meanwhile goes out together
+                if published >= _STORM:
+                    await asyncio.sleep(_GATHER_S)
                 await self._bell.wait(self._every_s)
 
     async def stop(self, running: asyncio.Task[None]) -> None:

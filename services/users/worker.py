@@ -77,6 +77,7 @@ class AlertWork:
         self._history = history or NoHistory()
         self._bar: Timeframe = bar
         self._partitions: dict[int, _Partition] = {}
+        self._rules: dict[int, int] = {}
 
     # -- what the reader calls -------------------------------------------------------------------------------------
 
@@ -134,11 +135,11 @@ class AlertWork:
         self._takings.tell(rule_id for rule_id, _ in (*mine.taken, *mine.settled))
         mine.taken, mine.settled, mine.let_go, mine.fired = {}, set(), [], 0
         journal.clear()
-        self._count_rules()
+        self._count_rules(partition)
 
     def forget(self, partition: int) -> None:
         self._partitions.pop(partition, None)
-        self._count_rules()
+        self._count_rules(partition)
 
     def journal(self, partition: int) -> Journal:
         """What has come of records since the last checkpoint."""
@@ -226,5 +227,8 @@ class AlertWork:
         prices = await watching.last_prices(session, ALERTS.name, {each.rule.symbol for each in firings})
         return [replace(each, price=prices.get(each.rule.symbol, each.price)) for each in firings]
 
-    def _count_rules(self) -> None:
-        metrics.RULES.labels(self.source).set(sum(len(each.alerts) for each in self._partitions.values()))
+    def _count_rules(self, partition: int) -> None:
+        """Of this partition anew: a checkpoint is no time to go through the symbols of all."""
+        mine = self._partitions.get(partition)
+        self._rules[partition] = 0 if mine is None else len(mine.alerts)
+        metrics.RULES.labels(self.source).set(sum(self._rules.values()))

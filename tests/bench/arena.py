@@ -120,7 +120,7 @@ async def server(which: Which, core: int, binary: Path, symbols: Sequence[str]) 
         async with (
             embedded_kafka() as kafka,
             _readers_with_state(kafka),
-            _rooms_behind(f"unix:{folder}/rooms", symbols),
+            rooms_behind(f"unix:{folder}/rooms", symbols),
         ):
             producer = await kafka.producer()
             process = await asyncio.create_subprocess_exec(
@@ -217,9 +217,11 @@ class _StandIns(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def _rooms_behind(address: str, symbols: Sequence[str]) -> AsyncIterator[None]:
+async def rooms_behind(address: str, symbols: Sequence[str], token: str | None = None) -> AsyncIterator[None]:
+    """Stand-ins for all rooms at one gRPC address, while it is open. token: what rooms show one another."""
+
     def register(grpc_server: grpc.aio.Server) -> None:
         grpc_server.add_generic_rpc_handlers((_StandIns(symbols),))
 
-    async with serve(address, "stand-ins", register, token=None):
+    async with serve(address, "stand-ins", register, token=token):
         yield

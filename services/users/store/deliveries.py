@@ -13,10 +13,11 @@ import msgspec
 from sqlalchemy import Select, delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.shared import bulk
 from services.shared.events import AlertTriggered, Notification, parse_time, rfc3339
 from services.users.core import delivery_channels
 from services.users.core.delivery import MOST_IN_DIGEST, Health, Window
-from services.users.store import MOST_PARAMETERS, bulk
+from services.users.store import MOST_PARAMETERS
 from services.users.tables import AccountRow, AlertRow, AttemptRow, ChannelRow, DeliveryRow, NotificationRow, table_of
 
 _alerts: Final = table_of(AlertRow)

@@ -8,11 +8,11 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, literal_column, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.shared import bulk
 from services.shared.events import AlertTriggered, Notification, SessionRevoked, encode
 from services.users.core.asked import AskedCondition
 from services.users.core.condition import Condition
 from services.users.core.journal import Firing
-from services.users.store import bulk
 from services.users.store.deliveries import add_deliveries
 from services.users.tables import FiringRow, NotificationRow, table_of
 

@@ -24,13 +24,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.shared import bulk
 from services.shared.positions import Position
 from services.users.core.condition import Source
 from services.users.core.conditions import decode_conditions, encode_conditions
 from services.users.core.journal import Watch
 from services.users.core.rules import Rule, RuleState
 from services.users.core.symbol_alerts import decode_side
-from services.users.store import MOST_PARAMETERS, bulk
+from services.users.store import MOST_PARAMETERS
 from services.users.tables import CHECKPOINTS, AlertRow, WatchedSymbolRow, table_of
 
 _alerts: Final = table_of(AlertRow)

@@ -39,9 +39,20 @@ async def insert_new(session: AsyncSession, table: Table, rows: Rows) -> None:
     if not rows:
         return
     if takes_columns(session):
-        await session.execute(_insert(table, tuple(rows[0])), as_columns(rows))
+        await session.execute(_insert(table, tuple(rows[0])).on_conflict_do_nothing(), as_columns(rows))
     else:
         await session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+
+
+async def insert_or_update(session: AsyncSession, table: Table, rows: Rows, key: tuple[str, ...]) -> None:
+    """Inserts rows; those whose `key` stands there already are brought up to date. No two may have the same."""
+    if not rows:
+        return
+    names = tuple(rows[0])
+    if takes_columns(session):
+        await session.execute(_updating(_insert(table, names), names, key), as_columns(rows))
+    else:
+        await session.execute(_updating(sqlite.insert(table), names, key), rows)
 
 
 async def insert_told(session: AsyncSession, table: Table, rows: Rows) -> set[str]:
@@ -49,7 +60,7 @@ async def insert_told(session: AsyncSession, table: Table, rows: Rows) -> set[st
     if not rows:
         return set()
     if takes_columns(session):
-        statement = _insert(table, tuple(rows[0])).returning(table.c.id)
+        statement = _insert(table, tuple(rows[0])).on_conflict_do_nothing().returning(table.c.id)
         return set(await session.scalars(statement, as_columns(rows)))
     return set(await session.scalars(sqlite.insert(table).on_conflict_do_nothing().returning(table.c.id), rows))
 
@@ -65,4 +76,9 @@ def is_one_of(session: AsyncSession, what: Column[Any], values: Collection[Any])
 def _insert(table: Table, names: tuple[str, ...]) -> PostgresInsert:
     rows = given(*(table.c[name] for name in names))
     inserted = select(*(rows.c[name] for name in names)).order_by(rows.c.place)
-    return postgresql.insert(table).from_select(names, inserted).on_conflict_do_nothing()
+    return postgresql.insert(table).from_select(names, inserted)
+
+
+def _updating(insert: Any, names: Collection[str], key: Collection[str]) -> Any:
+    news = {name: insert.excluded[name] for name in names if name not in key}
+    return insert.on_conflict_do_update(index_elements=key, set_=news)
