@@ -100,11 +100,15 @@ class Worker:
     def urgent(self, partition: int) -> bool:
         return False
 
-    async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
-        held = self._partitions[partition]
-        await self._published(held)
-        await store.save_latest(session, [held.latest[name] for name in sorted(held.latest)])
-        return {name: _encode(held.symbols[name]) for name in held.changed}
+    async def store(self, session: AsyncSession, partitions: Sequence[int]) -> Mapping[int, Mapping[str, bytes]]:
+        held = {each: self._partitions[each] for each in partitions}
+        for each in held.values():
+            await self._published(each)
+        latest = {name: signal for each in held.values() for name, signal in each.latest.items()}
+        await store.save_latest(session, [latest[name] for name in sorted(latest)])
+        return {
+            partition: {name: _encode(each.symbols[name]) for name in each.changed} for partition, each in held.items()
+        }
 
     def stored(self, partition: int) -> None:
         held = self._partitions[partition]

@@ -88,8 +88,11 @@ class Work(Protocol):
         """Is there something to be stored at once?"""
         ...
 
-    async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
-        """Insert effects, in the checkpoint's transaction; return the states that changed, by symbol."""
+    async def store(self, session: AsyncSession, partitions: Sequence[int]) -> Mapping[int, Mapping[str, bytes]]:
+        """Insert effects of these partitions, in the checkpoint's transaction; return the states that changed.
+
+        By partition, then by symbol.
+        """
         ...
 
     def stored(self, partition: int) -> None:
@@ -423,10 +426,10 @@ class StatefulReader:
         if not slots:
             return
         async with self._database.transaction() as session:
-            reached = []
+            states = await self._work.store(session, list(slots))
             for partition, slot in slots.items():
-                slot.states.update(await self._work.store(session, partition))
-                reached.append(Reached(slot.checkpoint, slot.next_offset, _changed(slot)))
+                slot.states.update(states[partition])
+            reached = [Reached(each.checkpoint, each.next_offset, _changed(each)) for each in slots.values()]
             await positions.save_all(session, self._tables, reached)
         now = time.monotonic()
         for partition, slot in slots.items():

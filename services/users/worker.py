@@ -112,18 +112,23 @@ class AlertWork:
         journal = mine.alerts.journal
         return bool(mine.fired or journal.firings or journal.rescaled)
 
-    async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
-        mine = self._partitions[partition]
-        journal = mine.alerts.journal
+    async def store(self, session: AsyncSession, partitions: Sequence[int]) -> Mapping[int, Mapping[str, bytes]]:
+        mine = [self._partitions[each] for each in partitions]
+        journals = [each.alerts.journal for each in mine]
         with metrics.STORE_SECONDS.time():
-            await watching.take(session, mine.taken)
-            await watching.settle(session, mine.settled)
-            await watching.purge(session, mine.let_go)
-            await watching.save(session, journal.changed.values())
-            mine.fired += await self._store_firings(session, mine.alerts, journal.firings)
-            told = [wording.rescaled(each) for each in journal.rescaled]
+            await watching.take(session, {rule: at for each in mine for rule, at in each.taken.items()})
+            await watching.settle(session, [rule for each in mine for rule in each.settled])
+            await watching.purge(session, [rule_id for each in mine for rule_id in each.let_go])
+            await watching.save(session, [watch for each in journals for watch in each.changed.values()])
+            firings = [(each, firing) for each in mine for firing in each.alerts.journal.firings]
+            for first in range(0, len(firings), MOST_IN_ONE_TRANSACTION):
+                await self._store_firings(session, firings[first : first + MOST_IN_ONE_TRANSACTION])
+            told = [wording.rescaled(change) for each in journals for change in each.rescaled]
             await notifications.add_notifications(session, told, self._now())
-        return {symbol: mine.alerts.state(symbol) for symbol in journal.moved}
+        return {
+            number: {symbol: each.alerts.state(symbol) for symbol in each.alerts.journal.moved}
+            for number, each in zip(partitions, mine, strict=True)
+        }
 
     def stored(self, partition: int) -> None:
         mine = self._partitions[partition]
@@ -202,30 +207,34 @@ class AlertWork:
         firings = mine.alerts.journal.firings
         while len(firings) > MOST_IN_ONE_TRANSACTION:
             async with self._database.transaction() as session:
-                stored = await self._store_firings(session, mine.alerts, firings[:MOST_IN_ONE_TRANSACTION])
-            mine.fired += stored
+                await self._store_firings(session, [(mine, each) for each in firings[:MOST_IN_ONE_TRANSACTION]])
             del firings[:MOST_IN_ONE_TRANSACTION]
             self._outbox.ring()
 
-    async def _store_firings(self, session: AsyncSession, alerts: Alerts, firings: Sequence[Firing]) -> int:
+    async def _store_firings(self, session: AsyncSession, firings: Sequence[tuple[_Partition, Firing]]) -> None:
         """Stores firings and their notifications, save for rules that nobody wants any more; those are let go of."""
-        if not firings:
-            return 0
-        wanted = await watching.still_wanted(session, (each.rule.id for each in firings), self.source)
-        for rule in {each.rule.id: each.rule for each in firings}.values():
-            if (rule.id, rule.symbol) not in wanted:
-                alerts.remove(rule.symbol, rule.id)
+        wanted = await watching.still_wanted(session, (each.rule.id for _, each in firings), self.source)
+        for mine, each in firings:
+            if (each.rule.id, each.rule.symbol) not in wanted:
+                mine.alerts.remove(each.rule.symbol, each.rule.id)
         if self.source == "signals":
             firings = await self._priced(session, firings)
-        told = [(each, wording.triggered(each)) for each in firings if (each.rule.id, each.rule.symbol) in wanted]
-        new = await notifications.add_firings(session, told)
-        await notifications.add_notifications(session, [each for _, each in told if each.id in new], self._now())
-        return len(new)
+        told = [
+            (mine, each, wording.triggered(each))
+            for mine, each in firings
+            if (each.rule.id, each.rule.symbol) in wanted
+        ]
+        new = await notifications.add_firings(session, [(firing, notice) for _, firing, notice in told])
+        await notifications.add_notifications(session, [each for _, _, each in told if each.id in new], self._now())
+        for mine, _, notice in told:
+            mine.fired += notice.id in new
 
-    async def _priced(self, session: AsyncSession, firings: Sequence[Firing]) -> list[Firing]:
+    async def _priced(
+        self, session: AsyncSession, firings: Sequence[tuple[_Partition, Firing]]
+    ) -> list[tuple[_Partition, Firing]]:
         """Firings of signals with the last price that is known here: a signal tells only where it may go."""
-        prices = await watching.last_prices(session, ALERTS.name, {each.rule.symbol for each in firings})
-        return [replace(each, price=prices.get(each.rule.symbol, each.price)) for each in firings]
+        prices = await watching.last_prices(session, ALERTS.name, {each.rule.symbol for _, each in firings})
+        return [(mine, replace(each, price=prices.get(each.rule.symbol, each.price))) for mine, each in firings]
 
     def _count_rules(self, partition: int) -> None:
         """Of this partition anew: a checkpoint is no time to go through the symbols of all."""

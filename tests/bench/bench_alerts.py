@@ -153,7 +153,7 @@ async def _stored(folder: Path, url: str | None, load: Load) -> float:
             price = START + 1 if seq % 2 == 0 else START - 1
             await work.work(0, [Fresh(tick(seq, price, symbol="S0000"), step)])
             async with database.transaction() as session:
-                states = await work.store(session, 0)
+                states = (await work.store(session, [0]))[0]
                 changed = {name: SymbolState("epoch-1", seq, state) for name, state in states.items()}
                 await positions.save(session, CHECKPOINTS, claim, seq, changed)
             work.stored(0)

@@ -94,8 +94,8 @@ class Idle:
     def urgent(self, partition: int) -> bool:
         return False
 
-    async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
-        return {}
+    async def store(self, session: AsyncSession, partitions: Sequence[int]) -> Mapping[int, Mapping[str, bytes]]:
+        return {each: {} for each in partitions}
 
     def stored(self, partition: int) -> None: ...
 

@@ -53,12 +53,11 @@ class Ledger:
     def urgent(self, partition: int) -> bool:
         return any(seq % 97 == 0 for _, seq in self.pending[partition])
 
-    async def store(self, session: AsyncSession, partition: int) -> Mapping[str, bytes]:
-        if self.pending[partition]:
-            await session.execute(
-                SEEN.insert(), [{"symbol": symbol, "seq": seq} for symbol, seq in self.pending[partition]]
-            )
-        return {symbol: str(total).encode() for symbol, total in self.sums[partition].items()}
+    async def store(self, session: AsyncSession, partitions: Sequence[int]) -> Mapping[int, Mapping[str, bytes]]:
+        seen = [{"symbol": symbol, "seq": seq} for each in partitions for symbol, seq in self.pending[each]]
+        if seen:
+            await session.execute(SEEN.insert(), seen)
+        return {each: {symbol: str(total).encode() for symbol, total in self.sums[each].items()} for each in partitions}
 
     def stored(self, partition: int) -> None:
         self.pending[partition] = []

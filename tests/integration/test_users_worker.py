@@ -71,7 +71,7 @@ class Owner:
 
     async def checkpoint(self) -> None:
         async with self.database.transaction() as session:
-            states = await self.work.store(session, 0)
+            states = (await self.work.store(session, [0]))[0]
             changed = {
                 symbol: positions.SymbolState(at.epoch, at.seq, states[symbol])
                 for symbol in self.moved
@@ -348,7 +348,7 @@ async def test_a_rule_on_signals_tells_the_last_price(database: Database) -> Non
     told = [Fresh(prediction(seq, each), Step(True, 0, seq == 1)) for seq, each in enumerate(says, 1)]
     await work.work(0, told)
     async with database.transaction() as session:
-        await work.store(session, 0)
+        await work.store(session, [0])
     work.stored(0)
     assert await firings(database) == [(rule_id, "epoch-1", 2)]
     [event] = await outbox(database)

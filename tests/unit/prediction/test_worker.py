@@ -63,7 +63,7 @@ def replayed(first: int = START + 1, last: int = 260, epoch: str = "e1") -> list
 
 async def checkpoint(worker: Worker, database: Database, states: dict[str, bytes]) -> None:
     async with database.transaction() as session:
-        states.update(await worker.store(session, PARTITION))
+        states.update((await worker.store(session, [PARTITION]))[PARTITION])
     worker.stored(PARTITION)
 
 
@@ -264,11 +264,11 @@ async def test_the_checkpoint_keeps_states_and_latest_signals(make: Make, out: S
     assert [(each.symbol, each.epoch, each.seq) for each in latest] == [("AAA", "e1", 6), ("BBB", "e1", 6)]
     assert [each.event for each in latest] == out.events[-2:]
     async with database.transaction() as session:
-        assert await worker.store(session, PARTITION) == {}  # nothing new
+        assert await worker.store(session, [PARTITION]) == {PARTITION: {}}  # nothing new
     at = rfc3339(NOW)
     await take(worker, fresh([tick("AAA", 1.0, at, seq=7)], first=False))
     async with database.transaction() as session:
-        assert await worker.store(session, PARTITION) == {}  # a tick changes no state
+        assert await worker.store(session, [PARTITION]) == {PARTITION: {}}  # a tick changes no state
 
 
 @pytest.mark.parametrize("bad", [b"", b"rubbish"])
