@@ -30,7 +30,7 @@ from services.users.delivery.sealing import Sealer
 from services.users.delivery.senders import Senders, open_senders
 from services.users.delivery.vapid import Vapid
 from services.users.delivery.worker import Deliverer
-from services.users.history import GrpcHistory
+from services.users.history import GrpcHistory, History
 from services.users.housekeeping import keep_house
 from services.users.intake import Desk, Intake
 from services.users.mail_codes import LETTERS_PER_HOUR, MailCodes
@@ -161,7 +161,8 @@ class Office:
         """Answers gRPC."""
         settings, token = self._settings, self._token()
         cache, market = await open_cache(settings), GrpcMarket(settings.stock_data_address, token)
-        servicer = self._servicer(cache, market)
+        history = GrpcHistory(settings.stock_data_address, token)
+        servicer = self._servicer(cache, market, history)
         try:
             async with serve(
                 settings.grpc_listen,
@@ -173,10 +174,11 @@ class Office:
                 yield
         finally:
             await servicer.mail_codes.finish()
+            await history.close()
             await market.close()
             await cache.close()
 
-    def _servicer(self, cache: Cache, market: Market) -> Servicer:
+    def _servicer(self, cache: Cache, market: Market, history: History) -> Servicer:
         settings, database = self._settings, self._database
         previous = settings.secret_key_previous
         tokens = Tokens(
@@ -216,7 +218,16 @@ class Office:
                 loopback=settings.webhook_allow_loopback,
                 now=_now,
             ),
-            rules=Rules(database, market, settings.alerts_per_user, _now, self._news, self._takings),
+            rules=Rules(
+                database,
+                market,
+                settings.alerts_per_user,
+                _now,
+                self._news,
+                self._takings,
+                history,
+                settings.signal_bar,
+            ),
             database=database,
             now=_now,
             api_keys=ApiKeys(database, tokens, _now, self._outbox),

@@ -13,13 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.alert_limits import STATUSES
 from services.shared.database import Database
-from services.shared.errors import Conflict, FieldError, NotFound, TooMany
+from services.shared.errors import Conflict, FieldError, NotFound, TooMany, Unavailable
 from services.shared.events import rfc3339
 from services.users.bell import Bell, Takings
 from services.users.clients import Market
 from services.users.core.asked import Asked
 from services.users.core.drafts import Draft, checked, known_or_refused, outcome, refused, timed
-from services.users.core.explain import explain
+from services.users.core.explain import Beside, explain, known_before, looks_back, looks_beside
+from services.users.core.moment import Timeframe
+from services.users.core.rules import Rule
+from services.users.history import History
 from services.users.store import after_number, alerts, is_id, keys, page_size
 from services.users.store.accounts import lock_account
 from services.users.store.alerts import StoredAlert
@@ -46,7 +49,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """limit: rules per user, 0 = none. news: rung for the owner of the symbol; takings: rings when it has taken in."""
+    """limit: rules per user, 0 = none. news: rung for the owner of the symbol; takings: rings when it has taken in.
+
+    bar: SIGNAL_BAR, whose volumes are compared.
+    """
 
     database: Database
     market: Market
@@ -54,6 +60,8 @@ class Rules:
     now: Callable[[], datetime]
     news: Bell
     takings: Takings
+    history: History
+    bar: Timeframe
 
     async def create(self, user_id: str, asked: Asked, key: str) -> StoredAlert:
         """The rule, `active` when the owner of its symbol has it within a second, else `pending`.
@@ -115,7 +123,7 @@ class Rules:
             if found is not None:
                 rule, status = found.alert.rule, found.alert.shown
                 position = {"epoch": found.epoch, "seq": found.seq} if found.epoch else None
-                told = explain(rule, found.state, status, found.side)
+                told = explain(rule, found.state, status, found.side, await self._beside(rule, found.side))
                 known = {"alert_id": rule.id, "version": rule.version, "status": status, "position": position}
                 return known | cast(dict[str, Any], msgspec.to_builtins(told))
         raise _unknown()
@@ -167,6 +175,22 @@ class Rules:
         if "channels" in change.fields:
             known_or_refused(after.channels, await known_channels(session, found.rule.user_id))
         await alerts.change_alert(session, found.rule.id, after, becomes)
+
+    async def _beside(self, rule: Rule, side: bytes) -> Beside | None:
+        """The bars that the engine looks back at; None where the rule needs none, or stock_data does not answer."""
+        if not side or not looks_beside(rule):
+            return None
+        days, bars = looks_back(rule)
+        until = known_before(side)
+        try:
+            return Beside(
+                days=await self.history.past(rule.symbol, "1d", days, until) if days else (),
+                bars=await self.history.past(rule.symbol, self.bar, bars, until) if bars else (),
+                bar=self.bar,
+                clock=await self.market.clock(),
+            )
+        except Unavailable:
+            return None
 
     async def _clock(self, asked: Asked) -> str:
         """The feed's clock where the rule needs it."""

@@ -87,6 +87,18 @@ async def test_why_it_has_not_fired(house: House, users: UsersAsyncStub) -> None
     assert isinstance(await fails(users.ExplainAlert(pb.AlertRequest(user_id=bob, alert_id=rule.id))), NotFound)
 
 
+async def test_bars_and_silences_are_explained_by_what_stock_data_knows(house: House, users: UsersAsyncStub) -> None:
+    conditions = [pb.Condition(type="new_high", days=2), pb.Condition(type="stale", after_s=60)]
+    ada = (await register(users)).user_id
+    rule = await users.CreateAlert(pb.CreateAlertRequest(user_id=ada, symbol="AAPL", conditions=conditions))
+    asked = pb.AlertRequest(user_id=ada, alert_id=rule.id)
+    await house.publish(tick(1, 151.0))
+    await until(lambda: seen(users, asked, 1))
+    high, silence = msgspec.json.decode((await users.ExplainAlert(asked)).json)["conditions"]
+    assert (high["holds"], high["line"]) == (False, None)  # there are no days before
+    assert (silence["holds"], silence["value"], silence["line"]) == (True, 99.0, 60.0)  # at(1) to the feed's at(100)
+
+
 async def seen(users: UsersAsyncStub, asked: pb.AlertRequest, seq: int) -> bool:
     found = msgspec.json.decode((await users.ExplainAlert(asked)).json)
     return bool(found["position"] and found["position"]["seq"] == seq)

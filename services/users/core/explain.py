@@ -1,21 +1,24 @@
 """Why a rule has not fired: its state, and how far each of its conditions is from holding.
 
-Told from what was stored at the last checkpoint, so it may be a second behind the engine. Bars are not stored with it:
-of conditions that look back at them, and of silences, only the engine knows whether they hold.
+Told from what was stored at the last checkpoint, so it may be a second behind the engine. Bars and the feed's clock are
+not stored with it: of conditions that look at them nothing is known where stock_data does not tell them (`Beside`).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
 
-from services.users.core.bars import Bars
+from services.users.core.bars import Bars, Past
 from services.users.core.channels import Channel
 from services.users.core.condition import Condition, Way, rounded, share_below
 from services.users.core.crossings import Crossing, CrossingDown, CrossingUp
 from services.users.core.extremes import Extreme
+from services.users.core.hours import longest_silence
 from services.users.core.lane import Side
 from services.users.core.levels import Level
-from services.users.core.moment import Moment
+from services.users.core.moment import Moment, Timeframe
 from services.users.core.moves import Move
 from services.users.core.rules import Rule, RuleState, is_back, pauses_until
 from services.users.core.signals import ConfidenceAbove
@@ -26,6 +29,37 @@ from services.users.core.volume import VolumeAbove
 Where = Literal["above", "below", "on", "inside", "outside"]
 
 _UNTOLD: Final = (Extreme, VolumeAbove, Stale)
+_IN_TIME_S: Final = 1e-6  # a trade at the very instant at which a silence is long enough
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the engine knows beside its checkpoint. days: completed ones; bars: those that volumes are compared in, of
+
+    the timeframe `bar`; both final before `known_before`, in the shares of then. clock: the feed's, RFC 3339.
+    """
+
+    days: Sequence[Past]
+    bars: Sequence[Past]
+    bar: Timeframe
+    clock: str
+
+
+def looks_beside(rule: Rule) -> bool:
+    """Has it a condition that can't be told without `Beside`?"""
+    return any(isinstance(each, _UNTOLD) for each in rule.conditions)
+
+
+def looks_back(rule: Rule) -> tuple[int, int]:
+    """How many completed days, and how many bars that volumes are compared in, its conditions look back at."""
+    days = (each.days for each in rule.conditions if isinstance(each, Extreme))
+    bars = (each.bars + 1 for each in rule.conditions if isinstance(each, VolumeAbove))
+    return max(days, default=0), max(bars, default=0)
+
+
+def known_before(stored: bytes) -> str:
+    """Bars that were final before that instant have been seen; empty where nothing has. stored: as for `explain`."""
+    return decode_side(stored).known_before if stored else ""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,17 +100,18 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     conditions: tuple[Reading, ...]
 
 
-def explain(rule: Rule, state: RuleState, status: str, stored: bytes) -> Explanation:
+def explain(rule: Rule, state: RuleState, status: str, stored: bytes, beside: Beside | None = None) -> Explanation:
     """stored: what the engine has checkpointed of the symbol (`SymbolAlerts.state`); empty where there is nothing."""
     side = _side(rule, stored)
-    now = _moment(side, state)
-    readings = tuple(_reading(each, rule, state.way, now) for each in rule.conditions)
+    now = _moment(side, state, beside)
+    untold = () if beside else _UNTOLD
+    readings = tuple(_reading(each, rule, state.way, now, untold) for each in rule.conditions)
     why_not = tuple(_why_not(rule, state, status, now, readings))
-    untold = any(each.holds is None for each in readings)
+    open_ = any(each.holds is None for each in readings)
     return Explanation(
         state=why_not[0] if why_not and why_not[0] in _STATES else "armed",
         latched=bool(state.way),
-        would_fire=False if why_not else None if untold else True,
+        would_fire=False if why_not else None if open_ else True,
         why_not=why_not,
         cooling_until=state.cooling_until or None,
         snoozed_until=rule.snoozed_until,
@@ -117,8 +152,14 @@ def _side(rule: Rule, stored: bytes) -> Side:
     return Side(price=price, time=time)
 
 
-def _moment(side: Side, state: RuleState) -> Moment:
-    now = Moment("1d", Bars(), Bars(), side.windows)
+def _moment(side: Side, state: RuleState, beside: Beside | None) -> Moment:
+    days, bars, bar = Bars(), Bars(), beside.bar if beside else "1d"
+    if beside:
+        days.replace(beside.days)
+        bars.replace(beside.bars)
+    now = Moment(bar, days, bars, side.windows)
+    if beside and side.time:
+        now.silence = max(0.0, longest_silence(side.time, max(side.time, beside.clock)) - _IN_TIME_S)
     now.price = now.before = side.price
     now.time = max(side.time, side.bar)
     now.since = state.since
@@ -127,16 +168,13 @@ def _moment(side: Side, state: RuleState) -> Moment:
     return now
 
 
-def _reading(condition: Condition, rule: Rule, way: Way, now: Moment) -> Reading:
-    line = _line(condition, now)
-    value = now.confidence if isinstance(condition, ConfidenceAbove) else now.price
-    if isinstance(condition, _UNTOLD) or condition.type == "prediction_changed":
-        value = None
+def _reading(condition: Condition, rule: Rule, way: Way, now: Moment, untold: tuple[type[Condition], ...]) -> Reading:
+    line, value = _line(condition, now), None if isinstance(condition, untold) else _value(condition, now)
     known = value is not None and line is not None
     distance = rounded(line - value) if value is not None and line is not None else None
     return Reading(
         type=condition.type,
-        holds=None if isinstance(condition, _UNTOLD) else condition.holds(now),
+        holds=None if isinstance(condition, untold) else condition.holds(now),
         event=condition.event,
         side=_where(condition, value, line) if known else None,
         value=value,
@@ -147,8 +185,23 @@ def _reading(condition: Condition, rule: Rule, way: Way, now: Moment) -> Reading
     )
 
 
+def _value(condition: Condition, now: Moment) -> float | None:
+    match condition:
+        case ConfidenceAbove():
+            return now.confidence
+        case VolumeAbove():
+            return condition.ratio(now)
+        case Stale():
+            return round(now.silence, 3)
+    return None if condition.type == "prediction_changed" else now.price
+
+
 def _line(condition: Condition, now: Moment) -> float | None:
     match condition:
+        case Extreme():
+            return condition.line(now)
+        case VolumeAbove(times=times):
+            return times
         case Level() | CrossingUp() | CrossingDown() | Crossing() | ConfidenceAbove():
             return condition.threshold
         case Channel(lower=lower, upper=upper):

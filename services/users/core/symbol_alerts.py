@@ -26,6 +26,14 @@ class SymbolSide(Side, omit_defaults=True):
     session: tuple[float, str] | None = None
     splits: list[tuple[str, float]] = msgspec.field(default_factory=list)
 
+    @property
+    def known_before(self) -> str:
+        """The time of the last record; just after that where it was a bar or a split. Bars that ended before are known.
+
+        What was known before the very instant of a split is of the shares before it.
+        """
+        return max(self.time, self.bar, just_after(self.splits[-1][0]) if self.splits else "")
+
 
 decode_side = msgspec.json.Decoder(SymbolSide).decode
 _encode = msgspec.json.Encoder().encode
@@ -55,12 +63,8 @@ class SymbolAlerts:
 
     @property
     def time(self) -> str:
-        """Of the last record; just after that where it was a bar or a split. Bars that ended before are known.
-
-        What was known before the very instant of a split is of the shares before it.
-        """
-        split = just_after(self._side.splits[-1][0]) if self._side.splits else ""
-        return max(self._side.time, self._side.bar, split)
+        """Of the last record, see `SymbolSide.known_before`."""
+        return self._side.known_before
 
     @property
     def days(self) -> int:

@@ -4,16 +4,19 @@ import pytest
 
 from services.shared.events import Record
 from services.users.core.alerts import Alerts
+from services.users.core.bars import Past
 from services.users.core.channels import EnteringChannel
 from services.users.core.conditions import AnyCondition
 from services.users.core.crossings import CrossingUp
-from services.users.core.explain import Explanation, explain
+from services.users.core.explain import Beside, Explanation, explain, looks_back, looks_beside
 from services.users.core.extremes import NewHigh
 from services.users.core.journal import Watch
 from services.users.core.levels import GreaterThan, LessThan
 from services.users.core.moves import MovingUp
 from services.users.core.rules import Rule, RuleState
 from services.users.core.signals import ConfidenceAbove
+from services.users.core.stale import Stale
+from services.users.core.volume import VolumeAbove
 from tests.unit.users.ticks import at, feed, tick
 
 
@@ -33,14 +36,14 @@ def of(
     )
 
 
-def after(rule: Rule, *prices: float, status: str = "active") -> Explanation:
+def after(rule: Rule, *prices: float, status: str = "active", beside: Beside | None = None) -> Explanation:
     """What is told of a rule that was made before these prices."""
     alerts = Alerts()
     alerts.add([Watch(rule)])
     records: list[Record] = [tick(number, price) for number, price in enumerate(prices, start=1)]
     feed(alerts, records)
     watch = alerts.journal.changed.get("rule")
-    return explain(rule, watch.state if watch else RuleState(), status, alerts.state("AAPL"))
+    return explain(rule, watch.state if watch else RuleState(), status, alerts.state("AAPL"), beside)
 
 
 def test_armed_below_its_line() -> None:
@@ -92,6 +95,41 @@ def test_moves_have_a_line_that_moves() -> None:
 def test_what_bars_say_is_not_known_here() -> None:
     found = after(of(NewHigh(days=2)), 150.0)
     assert (found.would_fire, found.why_not, found.conditions[0].holds) == (None, (), None)
+
+
+def beside(*highs: float, clock: str = at(1)) -> Beside:
+    """Days (and bars) before all records, of growing volumes: 100, 200 ..."""
+    days = [
+        Past(f"2024-09-{number:02d}T20:00:00.000000Z", high, high - 10.0, 100.0 * number)
+        for number, high in enumerate(highs, start=1)
+    ]
+    return Beside(days, days, "1d", clock)
+
+
+def test_with_the_bars_beside_it_is_known() -> None:
+    found = after(of(NewHigh(days=2)), 150.0, 148.0, beside=beside(170.0, 155.0, 160.0))
+    (reading,) = found.conditions
+    assert (reading.holds, reading.side, reading.value, reading.line) == (False, "below", 148.0, 160.0)
+    assert (found.would_fire, found.why_not) == (False, ("condition_0",))
+    reading = after(of(NewHigh(days=4)), 150.0, beside=beside(170.0, 155.0, 160.0)).conditions[0]
+    assert (reading.holds, reading.line) == (False, None)  # fewer days: nothing is new
+
+
+def test_volumes_are_compared_with_the_bars_beside() -> None:
+    found = after(of(VolumeAbove(times=1.5, bars=2)), 150.0, beside=beside(10.0, 10.0, 10.0))
+    (reading,) = found.conditions
+    assert (reading.holds, reading.value, reading.line) == (True, 2.0, 1.5)
+    assert found.would_fire
+    assert looks_back(of(VolumeAbove(times=1.5, bars=2), NewHigh(days=7))) == (7, 3)
+
+
+def test_silence_lasts_until_the_clock_beside() -> None:
+    rule = of(Stale(after_s=60))
+    assert not looks_beside(of(GreaterThan(threshold=1.0)))
+    assert looks_beside(rule)
+    for clock, holds in ((at(61), False), (at(62), True)):
+        reading = after(rule, 150.0, beside=beside(clock=clock)).conditions[0]
+        assert (reading.holds, reading.line) == (holds, 60.0)
 
 
 def test_before_any_price() -> None:
