@@ -15,13 +15,15 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Table, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.shared.config import SharedSettings
 from services.shared.errors import StartFailed
 
 _log = logging.getLogger("tickroom.database")
+_TRUSTED_S = 1.0
 _SERVICES = Path(__file__).resolve().parents[1]
 
 
@@ -114,9 +116,8 @@ def open_database(settings: SharedSettings, room: str) -> Database:
             "timeout": 10,
             "command_timeout": 30,
         }
-        engine = create_async_engine(
-            url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, connect_args=options
-        )
+        engine = create_async_engine(url, pool_size=8, max_overflow=8, hide_parameters=True, connect_args=options)
+        _ask_after_a_pause(engine)
     else:
         try:
             settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -158,6 +159,26 @@ def _one_migration() -> asyncio.Lock:
 def versions(room: str) -> Path:
     """The folder of a room's migrations."""
     return _SERVICES / room / "migrations" / "versions"
+
+
+def _ask_after_a_pause(engine: AsyncEngine) -> None:
+    """What SQLAlchemy's `pool_pre_ping` does, but not for connections that have just been used: it takes three turns.
+
+    A server that went away meanwhile is noticed by the work itself, which is tried again like after any outage.
+    """
+    dialect = engine.sync_engine.dialect
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def checked_in(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def checked_out(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if time.monotonic() - record.info.get("used_at", time.monotonic()) > _TRUSTED_S:
+            try:
+                dialect.do_ping(connection)
+            except Exception as error:
+                raise InvalidatePoolError from error
 
 
 def _tune_sqlite(engine: AsyncEngine) -> None:
