@@ -6,15 +6,17 @@ API keys (api_keys.py) are the other credential.
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.gateway.api_keys import ApiKeys
-from services.gateway.backends import Keys, Role, SessionRef, Users
+from services.gateway.backends import Keys, Revocation, Role, SessionRef, Users
 from services.gateway.revocations import Revocations
 from services.shared.errors import Unauthenticated
+from services.shared.events import rfc3339, seconds
 
 _ALGORITHM: Final = "EdDSA"
 _CLAIMS: Final = ("exp", "iss", "aud", "sub", "sid", "version")
@@ -83,6 +85,16 @@ class Verifier:
     async def verify_key(self, key: str) -> Caller:
         """Raises Unauthenticated (`bad_api_key`), and Unavailable where users does not answer."""
         return await self.api_keys.verify(key)
+
+    def ended(self, caller: Caller, session_id: str = "") -> None:
+        """What `caller` has just had ended here is worth nothing here from now on; every gateway hears of it soon.
+
+        session_id: of that login or API key; empty = every login there was.
+        """
+        if self._revocations is not None:
+            version, now = caller.version + 1, seconds(rfc3339(datetime.now(UTC)))
+            ended = Revocation(id="", user_id=caller.user_id, session_id=session_id, version=version, timestamp=now)
+            self._revocations.note(ended)
 
     async def _key(self, kid: str) -> Ed25519PublicKey:
         if kid not in self._keys:

@@ -85,6 +85,7 @@ class ApiKeys:
     async def revoke(self, caller: Caller, key_id: Id) -> None:
         """It is worth nothing at once, and its sockets close."""
         await self.users.revoke_api_key(caller.user_id, key_id)
+        self.callers.verifier.ended(caller, key_id)
 
 
 def shown(key: ApiKey) -> ApiKeyShown:

@@ -66,6 +66,7 @@ class Leaving:
     async def leave(self, request: Request, caller: Caller, wish: LeavingBody) -> None:
         """Everything of yours is deleted: rules fire no more, tokens and keys are worth nothing, sockets close."""
         await self.users.close_account(caller.user_id, wish.current_password, self.admission.client(request.scope))
+        self.callers.verifier.ended(caller)
 
     @endpoint("Everything that is kept of your account", who=Who.OWNER, answer=Everything)
     async def export(self, caller: Caller) -> Response:

@@ -81,7 +81,10 @@ class Profiles:
             current_password=wish.current_password or "",
             preferences=None if wish.preferences is None else msgspec.json.encode(wish.preferences).decode(),
         )
-        return _shown(await self.users.update_profile(caller.user_id, change, self.admission.client(request.scope)))
+        changed = await self.users.update_profile(caller.user_id, change, self.admission.client(request.scope))
+        if change.password is not None:
+            self.callers.verifier.ended(caller)
+        return _shown(changed)
 
     @endpoint("Change your account", who=Who.OWNER, scopes=PROFILE, errors=_REFUSALS)
     async def post(self, request: Request, caller: Caller, wish: ProfileBody) -> ProfileShown:

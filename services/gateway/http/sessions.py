@@ -103,6 +103,7 @@ class Sessions:
         """The tokens of the login are worth nothing at once, and its sockets close."""
         everywhere = wish is not None and wish.everywhere
         await self.users.logout(caller.user_id, caller.session_id, everywhere=everywhere)
+        self.callers.verifier.ended(caller, "" if everywhere else caller.session_id)
 
     @endpoint("Your logins, newest first", who=Who.OWNER)
     async def page(self, caller: Caller, wish: PageQuery) -> Listing[SessionShown]:
@@ -124,6 +125,7 @@ class Sessions:
         """Its tokens are worth nothing at once, and its sockets close."""
         if not await self.users.logout(caller.user_id, session_id, everywhere=False):
             raise NotFound("there is no such login of yours", code="unknown_session")
+        self.callers.verifier.ended(caller, session_id)
 
     @endpoint("A ticket for one WebSocket", who=Who.OWNER, status=201)
     async def ticket(self, caller: Caller, wish: TicketBody | None) -> TicketShown:

@@ -50,6 +50,7 @@ from services.gateway.http.health import Check
 from services.gateway.http.limits import Counts
 from services.gateway.http.performance import Watch
 from services.gateway.http.rest import Desk, application, rest_routes
+from services.gateway.revocations import Revocations
 from services.gateway.symbols import Symbols
 from services.gateway.tokens import Verifier
 from services.shared.cache import Cache, MemoryCache
@@ -365,6 +366,7 @@ class Front:
         routes: Sequence[BaseRoute] = (),
         checks: Mapping[str, Check] | None = None,
         cache: Cache | None = None,
+        revocations: Revocations | None = None,
         **settings: Any,
     ) -> None:
         self.stock_data = FakeStockData()
@@ -375,7 +377,7 @@ class Front:
         desk = Desk(
             settings=self.settings,
             admission=Admission(self.settings),
-            verifier=Verifier(self.users),
+            verifier=Verifier(self.users, revocations=revocations),
             symbols=Symbols(self.stock_data),
             stock_data=self.stock_data,
             prediction=self.prediction,

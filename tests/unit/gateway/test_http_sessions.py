@@ -2,8 +2,12 @@
 
 import pytest
 
+from services.gateway.backends import SessionRef
+from services.gateway.revocations import Revocations
 from services.shared.errors import InvalidInput, TooMany, Unauthenticated
-from tests.unit.gateway.http_fakes import Front, problem_of
+from services.shared.scopes import Scope
+from tests.unit.gateway.account_fakes import KEY
+from tests.unit.gateway.http_fakes import FakeUsers, Front, problem_of
 
 PASSWORD = {"grant_type": "password", "username": "ada@example.org", "password": "correct horse"}
 LOGIN_KEYS = ["token", "access_token", "token_type", "expires_in", "refresh_token", "user_id"]
@@ -97,6 +101,51 @@ async def test_one_login_is_ended() -> None:
         assert (await client.delete("/api/v1/sessions/s0")).status_code == 204
         problem_of(await client.delete("/api/v1/sessions/s9"), 404, "unknown_session")
     assert front.users.logouts == [("u1", "s0", False), ("u1", "s9", False)]
+
+
+NEW_PASSWORD = {"password": "a new password", "current_password": "right"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "ended"),
+    [
+        ("POST", "/api/v1/logout", {}, ["s1"]),
+        ("POST", "/api/v1/logout", {"everywhere": True}, ["s1", "s0"]),
+        ("DELETE", "/api/v1/sessions/s0", None, ["s0"]),
+        ("PATCH", "/api/users/profile/update", NEW_PASSWORD, ["s1", "s0"]),
+        ("PATCH", "/api/users/profile/update", NEW_PASSWORD | {"current_password": "wrong"}, []),
+        ("PATCH", "/api/users/profile/update", {"name": "Ada L"}, []),
+        ("DELETE", "/api/v1/account", {"current_password": "right"}, ["s1", "s0"]),
+    ],
+)
+async def test_what_was_ended_is_worth_nothing_behind_the_answer(
+    method: str, path: str, body: dict[str, object] | None, ended: list[str]
+) -> None:
+    revocations = Revocations()
+    await revocations.load(FakeUsers())
+    front = Front(revocations=revocations)
+    async with front.client(signed_in=True) as client:
+        await client.request(method, path, json=body)
+        found = []
+        for session in ("s1", "s0"):
+            token = {"Authorization": f"Bearer {front.users.token(sid=session)}"}
+            if (await client.get("/api/users/profile", headers=token)).status_code == 401:
+                found.append(session)
+        assert found == ended
+        token = {"Authorization": f"Bearer {front.users.token(sid='s2', version=2)}"}
+        assert (await client.get("/api/users/profile", headers=token)).status_code == 200
+
+
+async def test_a_revoked_key_is_worth_nothing_behind_the_answer() -> None:
+    revocations = Revocations()
+    await revocations.load(FakeUsers())
+    front = Front(revocations=revocations)
+    front.users.holders[KEY] = SessionRef("u1", "k1", 1, "user", 2**40, frozenset({Scope.READ}))
+    async with front.client(signed_in=True) as client, front.client() as program:
+        program.headers["X-API-Key"] = KEY
+        assert (await program.get("/api/v1/alerts")).status_code == 200
+        await client.delete("/api/v1/api-keys/k1")
+        problem_of(await program.get("/api/v1/alerts"), 401)
 
 
 async def test_a_bad_page_token_is_422() -> None:
