@@ -109,17 +109,17 @@ class Alerts:
         """A rule counts from the tick at which it becomes active: no later tick is missed, none before counts."""
         wish = wish_of(body, await self.symbols.resolve(body.symbol), key)
         made = await self.users.create_alert(caller.user_id, wish)
-        return Answer(_shown(made), {"Location": f"{PATH}/{made.id}"})
+        return Answer(shown(made), {"Location": f"{PATH}/{made.id}"})
 
     @endpoint("Your rules, oldest first", who=Who.OWNER, scopes=READS)
     async def page(self, caller: Caller, wish: AlertsQuery) -> Listing[AlertShown]:
         symbol = await self.symbols.resolve(wish.symbol) if wish.symbol else ""
         found = await self.users.alerts(caller.user_id, wish.limit, wish.page_token, symbol=symbol, status=wish.status)
-        return listing(map(_shown, found.alerts), found.next_page_token)
+        return listing(map(shown, found.alerts), found.next_page_token)
 
     @endpoint("One rule", who=Who.OWNER, scopes=READS, errors=_UNKNOWN)
     async def one(self, caller: Caller, alert_id: Id) -> AlertShown:
-        return _shown(await self.users.alert(caller.user_id, alert_id))
+        return shown(await self.users.alert(caller.user_id, alert_id))
 
     @endpoint("Change a rule", who=Who.OWNER, scopes=CHANGES, errors=_UNKNOWN)
     async def change(self, caller: Caller, alert_id: Id, body: AlertChange) -> AlertShown:
@@ -129,7 +129,7 @@ class Alerts:
         """
         symbol = await self.symbols.resolve(body.symbol) if body.symbol else ""
         change = backends.AlertChange(wish_of(body, symbol), body.given(), body.paused)
-        return _shown(await self.users.change_alert(caller.user_id, alert_id, change))
+        return shown(await self.users.change_alert(caller.user_id, alert_id, change))
 
     @endpoint("Delete a rule", who=Who.OWNER, scopes=CHANGES, errors=_UNKNOWN)
     async def delete(self, caller: Caller, alert_id: Id) -> None:
@@ -137,7 +137,7 @@ class Alerts:
         await self.users.delete_alert(caller.user_id, alert_id)
 
 
-def _shown(alert: Alert) -> AlertShown:
+def shown(alert: Alert) -> AlertShown:
     return AlertShown(
         id=alert.id,
         version=alert.version,

@@ -199,29 +199,29 @@ class Channels:
         again for a day until the answer is 2xx, under the same id."""
         wish = ChannelWish(kind="webhook", url=body.url, idempotency_key=key)
         made = await self.users.create_channel(caller.user_id, wish)
-        shown = WebhookMade(id=made.id, url=made.leads_to, secret=made.secret)
-        return Answer(shown, {"Location": f"{PATH}/{made.id}"})
+        once = WebhookMade(id=made.id, url=made.leads_to, secret=made.secret)
+        return Answer(once, {"Location": f"{PATH}/{made.id}"})
 
     @endpoint("Make a channel", who=Who.OWNER, scopes=CHANGES, status=201, errors=_MAKING)
     async def create(self, caller: Caller, key: IdempotencyKey, body: ChannelBody) -> Answer[ChannelMade]:
         """One that you have already (the same browser, or e-mail) is given again, enabled."""
         made = await self.users.create_channel(caller.user_id, body.wish(key))
         secret = made.secret or msgspec.UNSET
-        shown = ChannelMade(**msgspec.structs.asdict(_shown(made)), secret=secret)
-        return Answer(shown, {"Location": f"{PATH}/{made.id}"})
+        with_secret = ChannelMade(**msgspec.structs.asdict(shown(made)), secret=secret)
+        return Answer(with_secret, {"Location": f"{PATH}/{made.id}"})
 
     @endpoint("Your channels, oldest first", who=Who.OWNER, scopes=READS)
     async def page(self, caller: Caller, wish: PageQuery) -> Listing[ChannelShown]:
         found = await self.users.channels(caller.user_id, wish.limit, wish.page_token)
-        return listing(map(_shown, found.channels), found.next_page_token)
+        return listing(map(shown, found.channels), found.next_page_token)
 
     @endpoint("One channel", who=Who.OWNER, scopes=READS, errors=_UNKNOWN)
     async def one(self, caller: Caller, channel_id: Id) -> ChannelShown:
-        return _shown(await self.users.channel(caller.user_id, channel_id))
+        return shown(await self.users.channel(caller.user_id, channel_id))
 
     @endpoint("Enable or disable a channel", who=Who.OWNER, scopes=CHANGES, errors=_UNKNOWN)
     async def change(self, caller: Caller, channel_id: Id, body: ChannelChange) -> ChannelShown:
-        return _shown(await self.users.change_channel(caller.user_id, channel_id, enabled=body.enabled))
+        return shown(await self.users.change_channel(caller.user_id, channel_id, enabled=body.enabled))
 
     @endpoint("Delete a channel", who=Who.OWNER, scopes=CHANGES, errors=_UNKNOWN)
     async def delete(self, caller: Caller, channel_id: Id) -> None:
@@ -245,7 +245,7 @@ class Channels:
         return PushKeyShown(public_key=await self.users.push_key() or None)
 
 
-def _shown(channel: Channel) -> ChannelShown:
+def shown(channel: Channel) -> ChannelShown:
     return ChannelShown(
         id=channel.id,
         kind=channel.kind,

@@ -1,7 +1,7 @@
 """Taking everything along, and leaving."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
@@ -12,19 +12,20 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from services.gateway.backends import Users
+from services.gateway.http import alerts, api_keys, channels, notifications, sessions
 from services.gateway.http.admission import Admission
 from services.gateway.http.bodies import ExactBody
 from services.gateway.http.callers import Callers
 from services.gateway.http.routing import Who, endpoint, resource
 from services.gateway.tokens import Caller
-from services.shared.events import NOTIFICATION_PLAIN_END, rfc3339, seconds
+from services.shared.events import rfc3339, seconds
 
 _PAGE: Final = 1000
 _HEADERS: Final = {"Content-Disposition": 'attachment; filename="tickroom-account.json"'}
 _encode = msgspec.json.encode
 
-Page = Callable[[str], Awaitable[tuple[Sequence[bytes], str]]]
-"""Items as JSON and the token of the next page, by the token of this one."""
+Page = Callable[[str], Awaitable[tuple[Sequence[Any], str]]]
+"""Items as their own listings show them and the token of the next page, by the token of this one."""
 
 
 class LeavingBody(ExactBody):
@@ -34,7 +35,7 @@ class LeavingBody(ExactBody):
 
 
 class Everything(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is kept of an account, without passwords and keys."""
+    """All that is kept of an account, without passwords and keys. The lists are as those of the API."""
 
     exported_at: str
     profile: dict[str, Any]
@@ -86,7 +87,7 @@ class Leaving:
             "watchlist": list(await users.watchlist(user_id)),
         }
         lists = {
-            "sessions": self._sessions(user_id),
+            "sessions": self._sessions(caller),
             "api_keys": self._api_keys(user_id),
             "alerts": self._alerts(user_id),
             "channels": self._channels(user_id),
@@ -94,43 +95,38 @@ class Leaving:
         }
         return StreamingResponse(_document(head, lists), headers=_HEADERS, media_type="application/json")
 
-    def _sessions(self, user_id: str) -> Page:
-        async def page(token: str) -> tuple[Sequence[bytes], str]:
-            found = await self.users.sessions(user_id, _PAGE, token)
-            return [_encode(each) for each in found.sessions], found.next_page_token
+    def _sessions(self, caller: Caller) -> Page:
+        async def page(token: str) -> tuple[Sequence[Any], str]:
+            found = await self.users.sessions(caller.user_id, _PAGE, token)
+            return [sessions.shown(each, caller) for each in found.sessions], found.next_page_token
 
         return page
 
     def _api_keys(self, user_id: str) -> Page:
-        async def page(token: str) -> tuple[Sequence[bytes], str]:
+        async def page(token: str) -> tuple[Sequence[Any], str]:
             found = await self.users.api_keys(user_id, _PAGE, token)
-            return [_encode(each) for each in found.keys], found.next_page_token
+            return [api_keys.shown(each) for each in found.keys], found.next_page_token
 
         return page
 
     def _alerts(self, user_id: str) -> Page:
-        async def page(token: str) -> tuple[Sequence[bytes], str]:
+        async def page(token: str) -> tuple[Sequence[Any], str]:
             found = await self.users.alerts(user_id, _PAGE, token)
-            return [_encode(each) for each in found.alerts], found.next_page_token
+            return [alerts.shown(each) for each in found.alerts], found.next_page_token
 
         return page
 
     def _channels(self, user_id: str) -> Page:
-        async def page(token: str) -> tuple[Sequence[bytes], str]:
+        async def page(token: str) -> tuple[Sequence[Any], str]:
             found = await self.users.channels(user_id, _PAGE, token)
-            shown = [
-                {name: value for name, value in asdict(each).items() if name != "secret"} for each in found.channels
-            ]
-            return [_encode(each) for each in shown], found.next_page_token
+            return [channels.shown(each) for each in found.channels], found.next_page_token
 
         return page
 
     def _notifications(self, user_id: str) -> Page:
-        async def page(token: str) -> tuple[Sequence[bytes], str]:
+        async def page(token: str) -> tuple[Sequence[Any], str]:
             found = await self.users.notifications(user_id, unread_only=False, limit=_PAGE, page_token=token)
-            shown = [each.event[: each.event.index(NOTIFICATION_PLAIN_END)] for each in found.notifications]
-            read = [b',"read":true}' if each.read else b',"read":false}' for each in found.notifications]
-            return [event + mark for event, mark in zip(shown, read, strict=True)], found.next_page_token
+            return [notifications.shown(each) for each in found.notifications], found.next_page_token
 
         return page
 
@@ -144,7 +140,7 @@ async def _document(head: dict[str, Any], lists: dict[str, Page]) -> AsyncIterat
         while True:
             items, token = await page(token)
             if items:
-                yield comma + b",".join(items)
+                yield comma + b",".join(map(_encode, items))
                 comma = b","
             if not token:
                 break

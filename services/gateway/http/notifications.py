@@ -145,7 +145,7 @@ class Notifications:
             since="" if wish.since is None else seconds(rfc3339(wish.since)),
             alert_id=wish.alert_id,
         )
-        return listing(map(_shown, found.notifications), found.next_page_token)
+        return listing(map(shown, found.notifications), found.next_page_token)
 
     @endpoint(
         "One notification and why it came",
@@ -157,9 +157,9 @@ class Notifications:
     async def one(self, caller: Caller, notification_id: Id) -> msgspec.Raw:
         """Of a firing, `cause` says which record caused it, what the price was before, and what the rule waited for."""
         found = await self.users.notification(caller.user_id, notification_id)
-        shown = bytes(_shown(found.notification))
+        pushed = bytes(shown(found.notification))
         cause = None if found.cause is None else _cause(found.cause)
-        return msgspec.Raw(shown[:-1] + b',"cause":' + msgspec.json.encode(cause) + b"}")
+        return msgspec.Raw(pushed[:-1] + b',"cause":' + msgspec.json.encode(cause) + b"}")
 
     @endpoint("Mark several as read", who=Who.OWNER, scopes=CHANGES)
     async def read_some(self, caller: Caller, wish: AckBody) -> None:
@@ -192,7 +192,7 @@ def _cause(cause: Cause) -> CauseShown:
     )
 
 
-def _shown(stored: StoredNotification) -> msgspec.Raw:
+def shown(stored: StoredNotification) -> msgspec.Raw:
     """The object as it was pushed (a slice of the event), plus `read`."""
     pushed = stored.event[: stored.event.index(NOTIFICATION_PLAIN_END)]
     return msgspec.Raw(pushed + (b',"read":true}' if stored.read else b',"read":false}'))

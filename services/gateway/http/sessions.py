@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.routing import Route
 
-from services.gateway.backends import Login, Users
+from services.gateway.backends import Login, Session, Users
 from services.gateway.http.accounts import Tokens, device, tokens
 from services.gateway.http.admission import Admission
 from services.gateway.http.alerts import PageQuery
@@ -108,17 +108,7 @@ class Sessions:
     @endpoint("Your logins, newest first", who=Who.OWNER)
     async def page(self, caller: Caller, wish: PageQuery) -> Listing[SessionShown]:
         found = await self.users.sessions(caller.user_id, wish.limit, wish.page_token)
-        shown = (
-            SessionShown(
-                id=each.id,
-                device=each.device,
-                created_at=seconds(each.created_at),
-                last_used_at=seconds(each.last_used_at),
-                current=each.id == caller.session_id,
-            )
-            for each in found.sessions
-        )
-        return listing(shown, found.next_page_token)
+        return listing((shown(each, caller) for each in found.sessions), found.next_page_token)
 
     @endpoint("End one of your logins", who=Who.OWNER, errors={404: "unknown_session"})
     async def end(self, caller: Caller, session_id: Id) -> None:
@@ -138,6 +128,16 @@ class Sessions:
         if form.grant_type == "refresh_token":
             return await self.users.refresh(form.refresh_token, client)
         return await self.users.login(form.username, form.password, client, device=device(request))
+
+
+def shown(session: Session, caller: Caller) -> SessionShown:
+    return SessionShown(
+        id=session.id,
+        device=session.device,
+        created_at=seconds(session.created_at),
+        last_used_at=seconds(session.last_used_at),
+        current=session.id == caller.session_id,
+    )
 
 
 def _check_grant(form: TokenForm) -> None:

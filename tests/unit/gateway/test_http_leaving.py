@@ -7,6 +7,7 @@ from services.gateway.backends import Alert, AlertPage
 from tests.unit.gateway.http_fakes import Front, problem_of
 
 ACCOUNT = "/api/v1/account"
+CROSSING = {"type": "crossing_up", "threshold": 150.0}
 
 
 async def test_whoever_leaves_shows_the_password() -> None:
@@ -26,18 +27,27 @@ async def test_an_export_has_everything_and_no_secret() -> None:
     front = Front()
     front.users.watched = ["AAPL"]
     async with front.client(signed_in=True) as client:
+        await client.post("/api/v1/alerts", json={"symbol": "AAPL", "condition": CROSSING})
         answer = await client.get(f"{ACCOUNT}/export")
+        lists = {
+            "sessions": await client.get("/api/v1/sessions"),
+            "api_keys": await client.get("/api/v1/api-keys"),
+            "alerts": await client.get("/api/v1/alerts"),
+            "channels": await client.get("/api/v1/channels"),
+            "notifications": await client.get("/api/v1/notifications"),
+        }
     assert answer.headers["content-type"] == "application/json"
     assert "attachment" in answer.headers["content-disposition"]
     assert answer.headers["cache-control"] == "no-store"
     found = answer.json()
-    lists = ["sessions", "api_keys", "alerts", "channels", "notifications"]
     assert list(found) == ["exported_at", "profile", "watchlist", *lists]
+    assert {name: found[name] for name in lists} == {name: each.json()["items"] for name, each in lists.items()}
     assert found["profile"]["email"] == "ada@example.org"
     assert found["profile"]["preferences"] == {"theme": "dark"}
     assert found["watchlist"] == ["AAPL"]
     assert [each["id"] for each in found["sessions"]] == ["s1", "s0"]
     assert [each["name"] for each in found["api_keys"]] == ["bot", "other"]
+    assert found["alerts"][0]["conditions"] == [{"type": "crossing_up", "threshold": 150.0}]
     assert [(each["id"], each["read"]) for each in found["notifications"]] == [("n1", False), ("n1", True)]
     assert "user_id" not in found["notifications"][0]
 
