@@ -22,6 +22,9 @@ from services.users.store import notifications
 from services.users.store.notifications import Unpublished
 
 MOST_AT_ONCE: Final = 500
+_ROUNDS: Final = 5
+"""What is stored while others are on their way goes out right behind them, so often before all of them are marked."""
+
 _BUSY_S: Final = 0.02  # another process is publishing: its batch takes milliseconds
 _STORM: Final = 50  # notifications in a batch: from so many on, what fires meanwhile goes out together
 _GATHER_S: Final = 0.03
@@ -82,14 +85,14 @@ class Relay:
     async def flush(self) -> int:
         """Publishes everything that waits; returns how many were acknowledged."""
         total = 0
-        while (count := await self._some()) is None or count == MOST_AT_ONCE:
+        while (count := await self._some()) is None or count >= MOST_AT_ONCE:
             if count is None:
                 await asyncio.sleep(_BUSY_S)
             total += count or 0
         return total + count
 
     async def _some(self) -> int | None:
-        """One batch: how many it had, None where another process is publishing."""
+        """A batch, or some that are not full: how many they had, None where another process is publishing."""
         if self._database.sqlite:  # its one writer must not wait for Kafka
             async with self._database.reading() as session:
                 rows = await notifications.unpublished(session, MOST_AT_ONCE)
@@ -101,11 +104,16 @@ class Relay:
         async with self._database.transaction() as session:
             if not await notifications.claim_relay(session):
                 return None
-            rows = await notifications.unpublished(session, MOST_AT_ONCE)
-            await self._publish(rows)
-            if rows:
-                await self._mark(session, rows)
-        return len(rows)
+            done = list[Unpublished]()
+            for _ in range(_ROUNDS):
+                rows = await notifications.unpublished(session, MOST_AT_ONCE, done[-1].number if done else 0)
+                await self._publish(rows)
+                done += rows
+                if not 0 < len(rows) < MOST_AT_ONCE:
+                    break
+            if done:
+                await self._mark(session, done)
+        return len(done)
 
     async def _publish(self, rows: Sequence[Unpublished]) -> None:
         """Returns when Kafka has all of them. Raises KafkaError."""

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from unittest.mock import ANY
 
 import grpc
 import jwt
 import pytest
+from aiokafka import AIOKafkaProducer
 from sqlalchemy import select
 
 from services.shared import positions
@@ -182,6 +183,33 @@ async def test_relays_of_several_processes_keep_the_order(tmp_path: Path, postgr
         assert [event for _, event in await house.published(1200)] == left
         for producer in producers:
             await producer.stop()
+
+
+async def test_what_is_stored_while_others_go_out_follows_them_at_once(tmp_path: Path, postgres_url: str) -> None:
+    async with migrated(settings_of(tmp_path, postgres_url)) as database:
+        user = await add_user(database)
+        first, second = (wording.triggered(_firing(user, seq)) for seq in (1, 2))
+
+        async def add(told: AlertTriggered) -> None:
+            async with database.transaction() as session:
+                await notifications.add_notifications(session, [told], CREATED)
+
+        class Producer:
+            sent: ClassVar[list[bytes]] = []
+
+            async def send(self, _topic: str, value: bytes, **_where: object) -> asyncio.Future[None]:
+                self.sent.append(value)
+                if len(self.sent) == 1:
+                    await add(second)
+                acknowledged = asyncio.get_running_loop().create_future()
+                acknowledged.set_result(None)
+                return acknowledged
+
+        await add(first)
+        relay = Relay(database, cast(AIOKafkaProducer, Producer()), 1, lambda: CREATED, Bell(), 60.0)
+        assert await relay.flush() == 2
+        assert await relay.flush() == 0
+    assert Producer.sent == [encode(first), encode(second)]
 
 
 async def test_a_database_that_is_away_for_a_while_loses_nothing(tmp_path: Path) -> None:

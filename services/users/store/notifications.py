@@ -234,11 +234,11 @@ async def claim_relay(session: AsyncSession) -> bool:
     return True
 
 
-async def unpublished(session: AsyncSession, limit: int) -> list[Unpublished]:
-    """The oldest rows of the outbox."""
+async def unpublished(session: AsyncSession, limit: int, after: int = 0) -> list[Unpublished]:
+    """The oldest rows of the outbox, of those with a number above `after`."""
     statement = (
         select(_rows.c.number, _rows.c.user_id, _rows.c.event)
-        .where(_rows.c.published_at.is_(None))
+        .where(_rows.c.published_at.is_(None), _rows.c.number > after)
         .order_by(_rows.c.number)
         .limit(limit)
     )
