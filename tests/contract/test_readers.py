@@ -321,6 +321,25 @@ async def test_what_is_taken_away_while_it_loads_is_not_worked_on(database: Data
 
 
 @on_sqlite_only
+async def test_who_loses_the_claim_while_loading_stores_nothing_and_loads_again(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with embedded_kafka() as kafka:
+        symbol = next(f"S{each}" for each in range(999) if partition_of(f"S{each}", kafka.partitions(TICKS)) == 0)
+        work = Slow(0.5)
+        reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, work)
+        await reader.start()
+        await work.begun.wait()
+        async with database.transaction() as session:  # another's claim, which comes to nothing
+            await positions.load(session, CHECKPOINTS, ALERTS.name, 0, kafka.log_id)
+        await publish(kafka, [symbol], 1, 50)
+        await until_seen(database, [symbol], 50)
+        await reader.stop()
+    assert "back to the checkpoint: partition 0 of users-alerts has another owner now" in caplog.text
+    assert await seen(database) == {symbol: list(range(1, 51))}
+
+
+@on_sqlite_only
 async def test_a_partition_that_cannot_be_loaded_holds_up_no_other_and_is_told_of_once(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
