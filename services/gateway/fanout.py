@@ -123,8 +123,8 @@ class Fanout:
 
     def _take(self, values: Sequence[bytes]) -> None:
         delivered = self._hall.deliver(values)
-        for each in delivered.revoked:
-            self._revoked(each)
+        for each in delivered.revoked:  # behind the sockets that have just been woken: they say why before they close
+            asyncio.get_running_loop().call_soon(self._revoked, each)
         _UPDATES.inc(delivered.updates)
         _FRAMES.inc(delivered.frames)
         _NOTICES.inc(delivered.notices)

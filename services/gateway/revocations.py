@@ -65,7 +65,13 @@ class Revocations:
         self._listeners.append(hear)
 
     def note(self, revocation: Revocation) -> None:
-        """Takes one in; known ones too."""
+        """Takes one in, and tells the listeners; known ones too."""
+        self.mark(revocation)
+        for hear in self._listeners:
+            hear(revocation)
+
+    def mark(self, revocation: Revocation) -> None:
+        """Takes one in whose event is on its way, behind what tells of it: the listeners hear it then."""
         now = self._clock()
         if revocation.session_id:
             self._sessions[revocation.session_id] = now
@@ -75,8 +81,6 @@ class Revocations:
             self._versions[revocation.user_id] = (now, max(known, revocation.version))
             self._versions.move_to_end(revocation.user_id)
         self._forget()
-        for hear in self._listeners:
-            hear(revocation)
 
     def check(self, session: SessionRef) -> None:
         """Raises Unauthenticated (`token_revoked`), and Unavailable before `load` is through."""

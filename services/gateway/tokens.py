@@ -87,14 +87,14 @@ class Verifier:
         return await self.api_keys.verify(key)
 
     def ended(self, caller: Caller, session_id: str = "") -> None:
-        """What `caller` has just had ended here is worth nothing here from now on; every gateway hears of it soon.
+        """What `caller` has just had ended is worth nothing here from now on; the event closes its sockets, everywhere.
 
         session_id: of that login or API key; empty = every login there was.
         """
         if self._revocations is not None:
             version, now = caller.version + 1, seconds(rfc3339(datetime.now(UTC)))
             ended = Revocation(id="", user_id=caller.user_id, session_id=session_id, version=version, timestamp=now)
-            self._revocations.note(ended)
+            self._revocations.mark(ended)
 
     async def _key(self, kid: str) -> Ed25519PublicKey:
         if kid not in self._keys:

@@ -132,6 +132,18 @@ async def test_listeners_hear_of_each() -> None:
     assert [each.session_id for each in heard] == ["s1"]
 
 
+async def test_what_is_only_marked_is_worth_nothing_and_nobody_is_told_yet() -> None:
+    revocations = await known()
+    heard: list[Revocation] = []
+    revocations.listen(heard.append)
+    revocations.mark(ended("s1"))
+    assert heard == []
+    with pytest.raises(Unauthenticated):
+        revocations.check(session("s1"))
+    revocations.note(ended("s1"))
+    assert len(heard) == 1
+
+
 async def test_the_verifier_refuses_what_is_revoked() -> None:
     users, revocations = FakeUsers(), Revocations()
     verifier = Verifier(users, revocations=revocations)

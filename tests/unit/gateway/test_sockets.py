@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -12,6 +13,9 @@ from websockets.frames import Opcode
 
 from services.gateway import user_rooms
 from services.gateway.backends import StoredNotification
+from services.gateway.fanout import Fanout
+from services.shared.events import AccountUpdated, SessionRevoked, encode
+from services.shared.kafka import Kafka
 from tests.unit.gateway.frames import heard, messages_of, notification, signal, tick
 from tests.unit.gateway.serving import masked, raw_client, until
 from tests.unit.gateway.socket_house import closed, house, on_either_server, refused, told
@@ -180,6 +184,10 @@ async def test_a_users_room_is_that_users_alone() -> None:
 # Notifications
 
 
+async def _nothing() -> Sequence[bytes]:
+    return ()
+
+
 @on_either_server
 async def test_unread_notifications_come_first_oldest_first_then_what_is_pushed_each_once() -> None:
     async with house() as there:
@@ -209,6 +217,21 @@ async def test_a_storm_that_outruns_the_reader_is_paged_from_the_store_and_nothi
         there.hall.deliver([there.mailbox.store(number) for number in range(1, 301)])
         assert [each["id"] for each in await told(client, 300)] == [f"n{number}" for number in range(1, 301)]
         assert there.mailbox.pages > 100
+
+
+@on_either_server
+async def test_a_socket_is_told_why_before_it_closes() -> None:
+    news = AccountUpdated(id="n2", event="password_changed", timestamp="2024-09-21T14:23:00Z", user_id="u1")
+    over = SessionRevoked(id="n3", user_id="u1", session_id="", version=2, timestamp="2024-09-21T14:23:00Z")
+    async with house() as there, there.enter("/websocket/user/u1/notifications", token=there.token()) as client:
+        await until(lambda: there.mailbox.pages == 1)
+        there.hall.deliver([there.mailbox.store(1)])
+        assert [each["id"] for each in await told(client, 1)] == ["n1"]
+        kafka = Kafka(bootstrap="127.0.0.1:1", embedded=True, log_id="", partitions={})
+        reading = Fanout(kafka, there.hall, prices=_nothing, signals=_nothing, revoked=there.revocations.note)
+        reading._take([encode(news), encode(over)])
+        assert [each["event"] for each in await told(client, 1)] == ["password_changed"]
+        assert await closed(client) == (4401, "token_revoked")
 
 
 @on_either_server
