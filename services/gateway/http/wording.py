@@ -39,8 +39,8 @@ _WITH_CONTEXT: Final[Mapping[str, Callable[[Context], str]]] = {
     "literal_error": lambda given: f"must be {str(given['expected']).removeprefix(_EMPTY)}",
     "string_too_short": lambda given: f"must have at least {_count(given['min_length'], 'character')}",
     "string_too_long": lambda given: f"must have at most {_count(given['max_length'], 'character')}",
-    "too_short": lambda given: f"must have at least {_count(given['min_length'], 'item')}",
-    "too_long": lambda given: f"must have at most {_count(given['max_length'], 'item')}",
+    "too_short": lambda given: f"must have at least {_count(given['min_length'], _thing(given))}",
+    "too_long": lambda given: f"must have at most {_count(given['max_length'], _thing(given))}",
 }
 
 
@@ -57,6 +57,11 @@ def worded(error: ErrorDetails) -> str:
 
 def _number(value: float) -> float | int:
     return int(value) if value == int(value) else value
+
+
+def _thing(given: Context) -> str:
+    """A text with a validator of its own is but a `Value` to pydantic."""
+    return "character" if given.get("field_type") == "Value" else "item"
 
 
 def _count(number: int, thing: str) -> str:

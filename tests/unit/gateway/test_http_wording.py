@@ -43,6 +43,7 @@ RULE = {"symbol": "AAPL", "condition": LINE}
             },
         ),
         (ALERTS, RULE | {"cooldown_s": -1}, {"cooldown_s": "must be at least 0"}),
+        (ALERTS, RULE | {"message": "x" * 501}, {"message": "must have at most 500 characters"}),
         (ALERTS, RULE | {"channels": ["x" * 65]}, {"channels.0": "must have at most 64 characters"}),
         (ALERTS, RULE | {"expires_at": "soon"}, {"expires_at": "not a time such as 2030-01-31T16:00:00Z"}),
         (ALERTS + "/preview", RULE | {"ticks": [5]}, {"ticks.0": "must be a JSON object"}),
