@@ -103,7 +103,11 @@ class Alerts:
         who=Who.OWNER,
         scopes=CHANGES,
         status=201,
-        errors={404: "unknown_symbol", 409: "the idempotency key was used for another rule"},
+        errors={
+            404: "unknown_symbol",
+            409: "the idempotency key was used for another rule",
+            429: "too_many_alerts: you have ALERTS_PER_USER of them",
+        },
     )
     async def create(self, caller: Caller, key: IdempotencyKey, body: AlertBody) -> Answer[AlertShown]:
         """A rule counts from the tick at which it becomes active: no later tick is missed, none before counts."""

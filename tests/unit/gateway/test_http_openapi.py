@@ -131,6 +131,11 @@ def test_who_may_call_is_said() -> None:
     assert DOCUMENT["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
+@pytest.mark.parametrize("path", ["/api/v1/alerts", "/api/v1/api-keys", "/api/v1/channels", "/api/v1/webhooks"])
+def test_where_there_may_be_only_so_many_the_limit_is_named(path: str) -> None:
+    assert "too_many_" in DOCUMENT["paths"][path]["post"]["responses"]["429"]["description"]
+
+
 def test_models_that_share_a_name_are_refused() -> None:
     class Problem(Body):
         text: str
