@@ -246,7 +246,7 @@ def calm_log() -> None:
     aiokafka = logging.getLogger("aiokafka")
     if not any(isinstance(each, _Calm) for each in aiokafka.handlers):
         aiokafka.addHandler(_Calm())
-        aiokafka.propagate = False
+    aiokafka.propagate = False
 
 
 async def connect(bootstrap: str, timeout_s: float) -> Kafka:
