@@ -22,12 +22,18 @@ if os.environ.get("CI") != "true" and (shutil.which("node") is None or shutil.wh
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """On SQLite and the embedded broker, with a market that has symbols."""
+async def small_house(tmp_path: Path) -> AsyncIterator[House]:
+    """For what does not depend on the kind of server: SQLite and the embedded broker, and a market that has symbols."""
     async with embedded_kafka() as kafka:
         house = House(tmp_path, None, kafka)
         async with house.market():
             yield house
+
+
+@pytest.fixture
+async def house(small_house: House) -> House:
+    """Where a file wants no other."""
+    return small_house
 
 
 @pytest.fixture

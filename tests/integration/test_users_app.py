@@ -55,15 +55,6 @@ async def house(tmp_path: Path, database_url: str | None, kafka_cluster: Kafka) 
         yield house
 
 
-@pytest.fixture
-async def small_house(tmp_path: Path) -> AsyncIterator[House]:
-    """For what does not depend on the kind of server: SQLite and the embedded broker."""
-    async with embedded_kafka() as kafka:
-        house = House(tmp_path, None, kafka)
-        async with house.market():
-            yield house
-
-
 # -- the whole path ------------------------------------------------------------------------------------------------
 
 
