@@ -29,14 +29,14 @@ from services.users.core.volume import VolumeAbove
 Where = Literal["above", "below", "on", "inside", "outside"]
 
 _UNTOLD: Final = (Extreme, VolumeAbove, Stale)
-_IN_TIME_S: Final = 1e-6  # a trade at the very instant at which a silence is long enough
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What the engine knows beside its checkpoint. days: completed ones; bars: those that volumes are compared in, of
+    """What the engine knows beside its checkpoint.
 
-    the timeframe `bar`; both final before `known_before`, in the shares of then. clock: the feed's, RFC 3339.
+    days: completed ones; bars: those that volumes are compared in, of the timeframe `bar`; both final before
+    `known_before`, in the shares of then. clock: the feed's, RFC 3339.
     """
 
     days: Sequence[Past]
@@ -159,7 +159,7 @@ def _moment(side: Side, state: RuleState, beside: Beside | None) -> Moment:
         bars.replace(beside.bars)
     now = Moment(bar, days, bars, side.windows)
     if beside and side.time:
-        now.silence = max(0.0, longest_silence(side.time, max(side.time, beside.clock)) - _IN_TIME_S)
+        now.silence = max(0.0, longest_silence(side.time, max(side.time, beside.clock)))
     now.price = now.before = side.price
     now.time = max(side.time, side.bar)
     now.since = state.since

@@ -51,14 +51,17 @@ def end_of_bar(time: str, timeframe: str) -> str:
 
 
 def longest_silence(last: str, clock: str) -> float:
-    """How long the market was open without a trade, at most in one session, between the trade at `last` and `clock`."""
+    """How long the market was open without a trade, at most in one session, between the trade at `last` and `clock`.
+
+    In seconds, up to just before `clock`: a trade at the very instant at which a silence is long enough is in time.
+    """
     begin, now = parse_time(last), parse_time(clock)
     longest = 0.0
     for opens, closes in _sessions(begin):
         if opens >= now:
             break
         longest = max(longest, (min(now, closes) - max(begin, opens)).total_seconds())
-    return longest
+    return longest - _MOMENT.total_seconds()
 
 
 def silent_at(last: str, after_s: int) -> str | None:

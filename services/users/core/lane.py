@@ -27,7 +27,6 @@ from services.users.core.windows import Window
 
 _MOVES: Final = ("rise", "rise%", "fall", "fall%")
 _BY_BARS: Final = ("high", "low", "volume")
-_JUST_BEFORE_S: Final = 1e-6  # a trade at the very instant at which a silence is long enough is in time
 
 
 class Side(msgspec.Struct, omit_defaults=True):
@@ -243,7 +242,7 @@ class Lane:
         gauge, side, now = self._silence, self.side, self.now
         if gauge is None or side.price is None or gauge.high is None or clock <= side.time:
             return
-        silence = longest_silence(side.time, clock) - _JUST_BEFORE_S
+        silence = longest_silence(side.time, clock)
         if silence <= gauge.high and not self._drowsy:
             return
         slots = {*gauge.lines.between(0.0, max(silence, gauge.high)), *self._drowsy}
