@@ -32,7 +32,10 @@ async def test_a_room_carries_real_prices_then_signals_in_the_exact_plain_form(h
         health = await http.get("/health")
     assert health.json() == {"status": "healthy"}
     async with room(base, "/websocket/stock/aapl") as lower, room(base, "/websocket/stock/AAPL") as upper:
-        texts = [str(await asyncio.wait_for(lower.recv(), 20)) for _ in range(60)]
+        texts: list[str] = []
+        async with asyncio.timeout(60):  # on a busy machine the models are ready long after the first prices
+            while len(texts) < 60 or not any('"prediction_update"' in text for text in texts):
+                texts.append(str(await lower.recv()))
         same = [str(await asyncio.wait_for(upper.recv(), 20)) for _ in range(60)]
     assert set(texts) & set(same)
     received = [json.loads(text) for text in texts]
@@ -44,7 +47,6 @@ async def test_a_room_carries_real_prices_then_signals_in_the_exact_plain_form(h
     # the bundled file's own numbers: AAPL opened at 569.16 and closed at 560.99 on 2012-06-01
     known = {"2012-06-01T13:30:00Z": 569.16, "2012-06-01T20:00:00Z": 560.99, "2012-06-04T13:30:00Z": 561.50}
     assert known.items() <= {each["timestamp"]: each["price"] for each in prices}.items()
-    assert signals
     assert signals[0]["timestamp"] == "2012-06-01T20:00:00Z"
     for kind in (prices, signals):
         times = [each["timestamp"] for each in kind]
