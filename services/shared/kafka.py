@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -20,8 +20,9 @@ from aiokafka.errors import (
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
-from faststream.kafka import KafkaBroker
-from faststream.kafka.message import KafkaMessage
+from faststream.confluent import KafkaBroker
+from faststream.confluent.helpers.config import ConfluentConfig
+from faststream.confluent.message import KafkaMessage
 
 from services.shared.errors import StartFailed
 from services.shared.topics import TOPICS, Reader, Topic
@@ -33,6 +34,16 @@ _CLIENT: Final[dict[str, Any]] = {
     "request_timeout_ms": _REQUEST_TIMEOUT_MS,
     "retry_backoff_ms": 100,
     "metadata_max_age_ms": 60_000,
+}
+
+_COMMIT_EVERY_MS: Final = 100  # where Kafka does not know yet: the feed waits for its readers by this
+_READING: Final[dict[str, Any]] = {  # by librdkafka
+    "enable.auto.offset.store": False,
+    "queued.max.messages.kbytes": 8 << 10,
+    "fetch.queue.backoff.ms": 10,
+    "reconnect.backoff.max.ms": 500,
+    "topic.metadata.refresh.interval.ms": 60_000,
+    "log_level": 2,
 }
 
 
@@ -78,6 +89,7 @@ class Kafka:
             allow_auto_create_topics=False,
             logger=None,
             graceful_timeout=2.0,
+            config=cast(ConfluentConfig, _READING),
             **_CLIENT,
         )
 
@@ -87,7 +99,9 @@ class Kafka:
             "batch": True,
             "decoder": pass_through,
             "max_records": MAX_RECORDS,
-            "batch_timeout_ms": self.profile.batch_timeout_ms,
+            "polling_interval": self.profile.batch_timeout_ms / 1000,
+            # whoever comes or goes, a partition that stays with its owner is not touched
+            "partition_assignment_strategy": ("cooperative-sticky",),
             "fetch_max_wait_ms": self.profile.fetch_max_wait_ms,
             "fetch_max_bytes": 8 << 20,
             "max_partition_fetch_bytes": 1 << 20,
@@ -95,6 +109,7 @@ class Kafka:
             # an answer to one is how a member hears that another's session has ended
             "heartbeat_interval_ms": 1_000 if not self.embedded else 3_000,
             "auto_offset_reset": "earliest",
+            "auto_commit_interval_ms": _COMMIT_EVERY_MS,
         }
 
     def from_offsets(self, name: str) -> dict[str, Any]:
@@ -104,16 +119,11 @@ class Kafka:
             "client.id": name,
             "group.id": name,  # its constructor insists
             "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
             "auto.offset.reset": "latest",
             "fetch.wait.max.ms": self.profile.fetch_max_wait_ms,
             "fetch.max.bytes": 8 << 20,
             "max.partition.fetch.bytes": 1 << 20,
-            "queued.max.messages.kbytes": 8 << 10,
-            "fetch.queue.backoff.ms": 10,
-            "reconnect.backoff.max.ms": 500,
-            "topic.metadata.refresh.interval.ms": 60_000,
-            "log_level": 2,
+            **_READING,
         }
 
     async def producer(self, *, bulk: bool = False) -> AIOKafkaProducer:

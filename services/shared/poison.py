@@ -1,10 +1,11 @@
 """Records that nobody can read: parked on `<topic>.dead` with the reason; where nearly all are so, the reader ends."""
 
-from typing import Any, Final
+from typing import Final
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaProducer
 
 from services.shared.errors import TickroomError
+from services.shared.members import Raw
 from services.shared.topics import Topic
 
 _WINDOW: Final = 200  # records over which "nearly all is bad" is judged
@@ -23,13 +24,11 @@ class DeadLetters:
     def __init__(self, topic: Topic, producer: AIOKafkaProducer) -> None:
         self._topic, self._producer = topic, producer
 
-    async def send(self, raw: ConsumerRecord[Any, Any], reason: str) -> None:
+    async def send(self, raw: Raw, reason: str) -> None:
         """Returns when the broker has it. Raises KafkaError."""
         origin = f"{self._topic.name}/{raw.partition}/{raw.offset}"
         headers = [("reason", reason.encode()), ("origin", origin.encode())]
-        await self._producer.send_and_wait(
-            self._topic.dead, raw.value or b"", key=raw.key, partition=0, headers=headers
-        )
+        await self._producer.send_and_wait(self._topic.dead, raw.value, key=raw.key, partition=0, headers=headers)
 
     async def close(self) -> None:
         await self._producer.stop()

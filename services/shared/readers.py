@@ -2,15 +2,15 @@
 
 A room says what to do with records (`Work`); this file says when. Each partition has one owner at a time:
 
-    assigned -> pause; then, in a task of its own: load the checkpoint (which claims it), Work.open, seek, resume
+    assigned -> held; then, in a task of its own: load the checkpoint (which claims it), Work.open, follow from there
     records  -> repeats dropped by (epoch, seq), Work.work in memory
     at most 1 s or 5,000 records later, or at once when Work.urgent -> one transaction: Work.store + offset under our
                 claim, then the offset is committed to Kafka (others see our progress there)
     failure  -> Work.forget, load again: what was not stored is read again
     revoked  -> what is just being loaded is let go of; a last checkpoint, Work.forget
 
-The group's coordinator waits for `assigned` and sends no heartbeats meanwhile: a load there that takes longer than the
-session would have the member expelled. So one task loads whatever is ours and not loaded; `revoked` ends it first.
+Whoever polls waits for `assigned` and `revoked`, and so does every partition that we keep. So one task loads whatever
+is ours and not loaded; `revoked` ends it first.
 """
 
 import asyncio
@@ -20,15 +20,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
-from faststream import AckPolicy
-from faststream.kafka import KafkaBroker
-from faststream.kafka.annotations import KafkaMessage
+from confluent_kafka import KafkaException
 from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -37,6 +33,7 @@ from services.shared.database import Database, is_passing
 from services.shared.errors import Fenced, TickroomError, Unavailable
 from services.shared.events import Record, Signal, decode_record, decode_signal
 from services.shared.kafka import Kafka
+from services.shared.members import Member, Raw
 from services.shared.poison import DeadLetters, Poison
 from services.shared.positions import Checkpoint, CheckpointTables, Position, Reached, Step, SymbolState, Tracker
 from services.shared.topics import SIGNALS, Reader, partition_of
@@ -134,8 +131,7 @@ class StatefulReader:
         self._loading: asyncio.Task[None] | None = None
         self._pause_s = _PAUSE_S  # before the next attempt; grows from failure to failure
         self._troubled = False  # told once, and that it is over
-        self._broker: KafkaBroker = kafka.broker(reader.name)
-        self._consumer_of = self._subscribe()
+        self._member = Member(kafka, reader, self)
         self._dead: DeadLetters | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._poison = Poison(reader.topic)
@@ -164,7 +160,7 @@ class StatefulReader:
                 session, self._tables, self._reader.name, self._kafka.partitions(self._reader.topic)
             )
         self._dead = DeadLetters(self._reader.topic, await self._kafka.producer())
-        await self._broker.start()
+        await self._member.start()
         self._tasks.append(asyncio.create_task(self._checkpoint_idle(), name=f"checkpoints of {self._reader.name}"))
 
     async def stop(self) -> None:
@@ -178,7 +174,7 @@ class StatefulReader:
                 await self.revoked(sorted(self._ours))
         except TimeoutError:
             _log.warning("%s: stopped before a last checkpoint; the records since are read again", self._reader.name)
-        await self._broker.stop()
+        await self._member.stop()
         if self._dead is not None:
             await self._dead.close()
 
@@ -204,37 +200,12 @@ class StatefulReader:
             self._go_back({partition: slot}, error)
             raise
 
-    # -- the subscription ------------------------------------------------------------------------------------------
-
-    def _subscribe(self) -> Any:
-        subscriber = self._broker.subscriber(
-            self._reader.topic.name,
-            group_id=self._reader.name,
-            ack_policy=AckPolicy.MANUAL,
-            listener=_Listener(self),
-            **self._kafka.batches(),
-        )
-
-        @subscriber  # type: ignore[untyped-decorator]  # its type is open on purpose: `Any` above
-        async def batch(message: KafkaMessage) -> None:
-            raw = message.raw_message
-            await self._take(raw if isinstance(raw, tuple) else (raw,))
-
-        return subscriber
-
-    @property
-    def _consumer(self) -> AIOKafkaConsumer:
-        consumer: AIOKafkaConsumer = self._consumer_of.consumer
-        return consumer
-
-    def _partition(self, number: int) -> TopicPartition:
-        return TopicPartition(self._reader.topic.name, number)
+    # -- the group ------------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: Sequence[int]) -> None:
         """Called by the group's coordinator; nothing is delivered from these partitions until they are loaded."""
         if self._stopping:
             return
-        self._consumer.pause(*(self._partition(number) for number in partitions))
         self._ours.update(partitions)
         self._load()
 
@@ -248,7 +219,13 @@ class StatefulReader:
         if failures:
             what = "%s: no last checkpoint of %d partitions; their records since are read again: %s"
             _log.warning(what, self._reader.name, len(failures), _say(failures[0]))
+        if partitions and self._ours:
+            self._tell()
         self._load()
+
+    def _tell(self) -> None:
+        what = "%s: %d partitions of topic %s are ours"
+        _log.info(what, self._reader.name, len(self._slots), self._reader.topic.name)
 
     # -- loading ---------------------------------------------------------------------------------------------------
 
@@ -276,7 +253,7 @@ class StatefulReader:
         Raises the first failure in the end: one partition that can't be loaded holds up no other.
         """
         topic = self._reader.topic
-        self._consumer.pause(*(self._partition(number) for number in partitions))
+        self._member.hold(partitions)
         # by a client of its own: on the consumer's connection these would wait behind its long fetch
         firsts, ends = await asyncio.gather(self._kafka.beginnings(topic), self._kafka.ends(topic))
         slots: dict[int, _Slot] = {}
@@ -288,10 +265,10 @@ class StatefulReader:
         async with asyncio.TaskGroup() as group:  # cancelled, it ends when none of them is in Work.open any more
             loads = [group.create_task(self._open_one(number, slot, gate)) for number, slot in slots.items()]
         failures = [error for load in loads if (error := load.result())]
-        await self._show({number: slot for number, slot in slots.items() if self._slots.get(number) is slot})
+        self._show({number: slot for number, slot in slots.items() if self._slots.get(number) is slot})
         if failures:
             raise failures[0]
-        _log.info("%s: %d partitions of topic %s are ours", self._reader.name, len(self._slots), topic.name)
+        self._tell()
 
     async def _open_one(self, number: int, slot: _Slot, gate: asyncio.Semaphore) -> Exception | None:
         """Returns why it could not be done, and then nothing of it is left."""
@@ -299,8 +276,7 @@ class StatefulReader:
             try:
                 await self._work.open(number, slot.checkpoint.symbols)
                 if number in self._ours:
-                    self._consumer.seek(self._partition(number), slot.next_offset)
-                    self._consumer.resume(self._partition(number))
+                    await self._member.follow(number, slot.next_offset)
                     self._slots[number] = slot
             except Exception as error:
                 return error
@@ -309,12 +285,11 @@ class StatefulReader:
                     self._work.forget(number)
         return None
 
-    async def _show(self, slots: Mapping[int, _Slot]) -> None:
+    def _show(self, slots: Mapping[int, _Slot]) -> None:
         """Shows in Kafka that somebody is here. What has moved since will be committed with its checkpoint."""
         still = {number: slot.next_offset for number, slot in slots.items() if not slot.since}
-        if not still or (await self._commit(still) and not self._troubled):
-            return
-        for number in still:  # a checkpoint says it again, and shows whether an outage is over
+        self._member.commit(still)
+        for number in still if self._troubled else ():  # a checkpoint shows whether an outage is over
             slots[number].since = max(1, slots[number].since)
 
     # -- one partition ---------------------------------------------------------------------------------------------
@@ -343,13 +318,11 @@ class StatefulReader:
 
     # -- records ---------------------------------------------------------------------------------------------------
 
-    async def _take(self, batch: Sequence[ConsumerRecord[Any, Any]]) -> None:
-        by_partition: dict[int, list[ConsumerRecord[Any, Any]]] = {}
-        for raw in batch:
-            by_partition.setdefault(raw.partition, []).append(raw)
+    async def take(self, records: Mapping[int, list[Raw]]) -> None:
+        """Called with what has come in; a failure is dealt with here."""
         due: dict[int, _Slot] = {}
         async with AsyncExitStack() as held:
-            for partition, records in by_partition.items():
+            for partition, some in records.items():
                 slot = self._slots.get(partition)
                 if slot is None or self._stopping:
                     continue  # it will be read again from the checkpoint
@@ -357,7 +330,7 @@ class StatefulReader:
                 if self._slots.get(partition) is not slot:
                     continue
                 try:
-                    await self._work_on(partition, slot, records)
+                    await self._work_on(partition, slot, some)
                 except Exception as error:
                     self._go_back({partition: slot}, error)
                 else:
@@ -376,7 +349,7 @@ class StatefulReader:
         except Exception as error:
             self._go_back(slots, error)
 
-    async def _work_on(self, partition: int, slot: _Slot, records: list[ConsumerRecord[Any, Any]]) -> None:
+    async def _work_on(self, partition: int, slot: _Slot, records: list[Raw]) -> None:
         records = [raw for raw in records if raw.offset >= slot.next_offset]
         if not records or not await self._continues(partition, slot, records[0].offset):
             return
@@ -384,7 +357,7 @@ class StatefulReader:
         repeats = missed = 0
         for raw in records:
             try:
-                record = self._decode(raw.value or b"")
+                record = self._decode(raw.value)
             except msgspec.DecodeError as error:  # ValidationError is one of its kind
                 await self._park(raw, str(error))
                 continue
@@ -413,10 +386,10 @@ class StatefulReader:
         first = (await self._kafka.beginnings(self._reader.topic))[partition]
         if first > slot.next_offset and offset == first:
             return True  # the log was trimmed behind us: seq says what is missing
-        self._consumer.seek(self._partition(partition), max(first, slot.next_offset))
+        await self._member.follow(partition, max(first, slot.next_offset))
         return False
 
-    async def _park(self, raw: ConsumerRecord[Any, Any], reason: str) -> None:
+    async def _park(self, raw: Raw, reason: str) -> None:
         assert self._dead is not None
         _log.warning("%s: unreadable record at %d/%d: %s", self._reader.name, raw.partition, raw.offset, reason)
         _count(self._reader, "dead")
@@ -438,17 +411,7 @@ class StatefulReader:
             slot.since = 0
             slot.saved_at = now
         self._note_success()
-        if not await self._commit({partition: slot.next_offset for partition, slot in slots.items()}):
-            for slot in slots.values():
-                slot.since = 1  # the feed may be waiting for just this: said again at the next look
-
-    async def _commit(self, offsets: Mapping[int, int]) -> bool:
-        try:
-            await self._consumer.commit({self._partition(number): offset for number, offset in offsets.items()})
-        except KafkaError as error:  # a rebalance is under way, or Kafka is away: the database knows
-            _log.debug("%s: offsets not committed: %s", self._reader.name, error)
-            return False
-        return True
+        self._member.commit({partition: slot.next_offset for partition, slot in slots.items()})
 
     async def _checkpoint_idle(self) -> None:
         """Saves what the last batch left when no other follows."""
@@ -474,7 +437,7 @@ class StatefulReader:
     def _note_failure(self, error: Exception) -> None:
         """Passing failures are told of once and tried again until they pass; any other ends the reader (`failed`)."""
         passing = (
-            isinstance(error, Fenced | KafkaError)
+            isinstance(error, Fenced | KafkaError | KafkaException)
             or is_passing(error)
             or (isinstance(error, TickroomError) and error.retryable)
         )
@@ -493,17 +456,6 @@ class StatefulReader:
         if self._troubled and not self._missing():
             _log.info("%s: works again on all of its %d partitions", self._reader.name, len(self._slots))
             self._troubled = False
-
-
-class _Listener(ConsumerRebalanceListener):
-    def __init__(self, reader: StatefulReader) -> None:
-        self._reader = reader
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._reader.revoked(sorted(each.partition for each in revoked))
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._reader.assigned(sorted(each.partition for each in assigned))
 
 
 def _slot(checkpoint: Checkpoint, first: int, end: int) -> _Slot:

@@ -30,8 +30,8 @@ class Topic:
         return f"{self.name}.dead"
 
 
-TICKS: Final = Topic("ticks", partitions=64, embedded_partitions=4)
-SIGNALS: Final = Topic("signals", partitions=64, embedded_partitions=4)
+TICKS: Final = Topic("ticks", partitions=16, embedded_partitions=4)
+SIGNALS: Final = Topic("signals", partitions=16, embedded_partitions=4)
 NOTIFICATIONS: Final = Topic("notifications", partitions=16, embedded_partitions=1)
 TOPICS: Final = (TICKS, SIGNALS, NOTIFICATIONS)
 

@@ -23,8 +23,8 @@ import psutil
 import uvloop
 from aiokafka import AIOKafkaProducer
 from faststream import AckPolicy
-from faststream.kafka import KafkaBroker
-from faststream.kafka.annotations import KafkaMessage
+from faststream.confluent import KafkaBroker
+from faststream.confluent.annotations import KafkaMessage
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -180,7 +180,7 @@ async def alerts(kafka: Kafka, folder: Path, progress: Progress) -> AsyncIterato
     async with _database(folder, "users") as database, _producer(kafka, bulk=False) as producer:
         outbox, watched = Bell(), kafka.partitions(TICKS)
         relay = Relay(database, producer, kafka.partitions(NOTIFICATIONS), _timestamp, outbox, 1.0)
-        work = AlertWork(database, watched, _timestamp, outbox, Takings())
+        work = AlertWork(database, watched, _timestamp, outbox, Bell(), Takings())
         reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Watched(work, progress))
         intake = Intake(database, [Desk(reader, work, watched)], Bell(), 1.0)
 

@@ -277,7 +277,7 @@ async def test_two_users_workers_share_the_symbols_and_one_goes_on_for_both(
     slower = {**REPLAY, "REPLAY_RATE": "500", "REPLAY_START": "2012-06-01", **NOT_YET}
     async with four(tmp_path, empty_apache_kafka, postgres_url, redis_url, **slower) as (houses, running):
         second = houses.start("users", "2", USERS_ROLE="worker")
-        await second.says(r"32 partitions")
+        await second.says(r"8 partitions")
         ada = await register(houses.base)
         rules = [("AAPL", 600.0), ("IBM", 195.0), ("MSFT", 30.0), ("GOOG", 650.0), ("FB", 25.0)]
         for symbol, level in rules:
