@@ -5,6 +5,7 @@ WebSocket close codes.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ class Denied(TickroomError):
     """Known, but not allowed."""
 
     code = "forbidden"
+
+
+QUOTA_AGAIN_S: Final = 3600.0
+"""After that a client that can only wait may ask again, where a quota is full: waiting by itself frees nothing."""
 
 
 class TooMany(TickroomError):

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.alert_limits import STATUSES
 from services.shared.database import Database
-from services.shared.errors import Conflict, FieldError, NotFound, TooMany, Unavailable
+from services.shared.errors import QUOTA_AGAIN_S, Conflict, FieldError, NotFound, TooMany, Unavailable
 from services.shared.events import rfc3339
 from services.users.bell import Bell, Takings
 from services.users.clients import Market
@@ -161,7 +161,8 @@ class Rules:
             if key and not await keys.remember(session, user_id, key, alert_id, body_hash, created_at):
                 return False
             if self.limit and await alerts.count_alerts(session, user_id) >= self.limit:
-                raise TooMany(f"you have {self.limit} alerts, which is the limit", code="too_many_alerts")
+                what = f"you have {self.limit} alerts, which is the limit"
+                raise TooMany(what, code="too_many_alerts", retry_after_s=QUOTA_AGAIN_S)
             known_or_refused(draft.channels, await known_channels(session, user_id))
             await alerts.add_alert(session, user_id, alert_id, draft, symbol, created_at)
         return True

@@ -85,11 +85,17 @@ async def test_who_forgot_the_password_gets_back_in_by_mail(tmp_path: Path) -> N
 
 
 async def test_who_leaves_takes_everything_along_and_hears_no_more(tmp_path: Path) -> None:
-    async with embedded(tmp_path, REPLAY_RATE="20") as (_, base):
+    async with embedded(tmp_path, REPLAY_RATE="20", WEBHOOK_ALLOW_LOOPBACK="true") as (_, base):
         ada = await register(base)
         await ada.alert("AAPL", "greater_than", 1.0, trigger="every_time")
         async with asking(base, **ada.headers) as owner, program(base, mine(ada), ada.token) as socket:
+            tried = []
+            for port in (1, 2):  # where nobody listens
+                hook = {"kind": "webhook", "url": f"http://127.0.0.1:{port}/"}
+                tried.append((await owner.post("/api/v1/channels", json=hook)).json()["id"])
+                assert not (await owner.post(f"/api/v1/channels/{tried[-1]}/test")).json()["delivered"]
             everything = (await owner.get("/api/v1/account/export")).json()
+            assert {each["channel_id"] for each in everything["deliveries"]} == set(tried)
             assert (everything["profile"]["email"], len(everything["alerts"])) == ("ada@example.org", 1)
             gone = await owner.request("DELETE", "/api/v1/account", json={"current_password": PASSWORD})
             assert gone.status_code == 204, gone.text

@@ -75,7 +75,8 @@ async def test_what_an_owner_can_do_with_a_channel(house: House) -> None:
         assert await users.CreateChannel(asked("k1")) == made  # the answer may not have arrived: with the secret
         assert (await fails(users.CreateChannel(asked("k1", url=hook.url + "2")))).code == "idempotency_key_reused"
         await users.CreateChannel(asked())
-        assert (await fails(users.CreateChannel(asked()))).code == "too_many_channels"
+        full = await fails(users.CreateChannel(asked()))
+        assert (full.code, full.retry_after_s) == ("too_many_channels", 3600.0)
         listed = await users.ListChannels(pb.ListChannelsRequest(user_id=ada, limit=1))
         assert [(each.id, each.secret) for each in listed.channels] == [(made.id, "")]
         assert listed.next_page_token

@@ -238,7 +238,7 @@ class Channels:
     async def deliveries(self, caller: Caller, channel_id: Id, wish: PageQuery) -> Listing[DeliveryShown]:
         """Every attempt of the last 30 days."""
         found = await self.users.deliveries(caller.user_id, channel_id, wish.limit, wish.page_token)
-        return listing(map(_attempt, found.deliveries), found.next_page_token)
+        return listing(map(attempt_shown, found.deliveries), found.next_page_token)
 
     @endpoint("The key for Web Push", who=Who.OWNER, scopes=READS)
     async def push_key(self, caller: Caller) -> PushKeyShown:
@@ -260,7 +260,7 @@ def shown(channel: Channel) -> ChannelShown:
     )
 
 
-def _attempt(delivery: Delivery) -> DeliveryShown:
+def attempt_shown(delivery: Delivery) -> DeliveryShown:
     return DeliveryShown(
         time=seconds(delivery.time),
         message_id=delivery.message_id,

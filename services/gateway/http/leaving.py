@@ -44,6 +44,7 @@ class Everything(msgspec.Struct, frozen=True, kw_only=True):
     api_keys: list[dict[str, Any]]
     alerts: list[dict[str, Any]]
     channels: list[dict[str, Any]]
+    deliveries: list[dict[str, Any]]
     notifications: list[dict[str, Any]]
 
 
@@ -91,6 +92,7 @@ class Leaving:
             "api_keys": self._api_keys(user_id),
             "alerts": self._alerts(user_id),
             "channels": self._channels(user_id),
+            "deliveries": self._deliveries(user_id),
             "notifications": self._notifications(user_id),
         }
         return StreamingResponse(_document(head, lists), headers=_HEADERS, media_type="application/json")
@@ -120,6 +122,24 @@ class Leaving:
         async def page(token: str) -> tuple[Sequence[Any], str]:
             found = await self.users.channels(user_id, _PAGE, token)
             return [channels.shown(each) for each in found.channels], found.next_page_token
+
+        return page
+
+    def _deliveries(self, user_id: str) -> Page:
+        """What was tried over one channel after the other; a token says which, and where in it."""
+
+        async def page(token: str) -> tuple[Sequence[Any], str]:
+            ids = [each.id for each in (await self.users.channels(user_id, _PAGE, "")).channels]
+            here, _, inside = token.partition(" ")
+            left = ids[ids.index(here) :] if here in ids else [] if here else ids
+            if not left:
+                return (), ""
+            found = await self.users.deliveries(user_id, left[0], _PAGE, inside)
+            tried = (msgspec.to_builtins(channels.attempt_shown(each)) for each in found.deliveries)
+            items = [{"channel_id": left[0]} | each for each in tried]
+            if found.next_page_token:
+                return items, f"{left[0]} {found.next_page_token}"
+            return items, f"{left[1]} " if left[1:] else ""
 
         return page
 

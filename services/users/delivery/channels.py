@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared.database import Database
-from services.shared.errors import Conflict, FieldError, InvalidInput, NotFound, TooMany
+from services.shared.errors import QUOTA_AGAIN_S, Conflict, FieldError, InvalidInput, NotFound, TooMany
 from services.shared.events import rfc3339, seconds
 from services.users.core import delivery_channels
 from services.users.core.delivery import Outcome
@@ -143,7 +143,8 @@ class Channels:
             await channels.set_enabled(session, known.id, enabled=True, reason=None, now=rfc3339(self.now()))
             return await _mine(session, account.id, known.id)
         if self.limit and await channels.count_channels(session, account.id) >= self.limit:
-            raise TooMany(f"you have {self.limit} channels, which is the limit", code="too_many_channels")
+            what = f"you have {self.limit} channels, which is the limit"
+            raise TooMany(what, code="too_many_channels", retry_after_s=QUOTA_AGAIN_S)
         kind, sealed = type(settings).__struct_config__.tag, self.sealer.seal(channel_id, settings)
         await channels.add_channel(session, channel_id, account.id, str(kind), mark, sealed, rfc3339(self.now()))
         return await _mine(session, account.id, channel_id)
