@@ -1,6 +1,7 @@
 """Real servers as fixtures. Each starts when a test first asks for it, once for each test worker.
 
-Contract tests ask for `database_url` and `kafka_cluster` and so run on every kind of server there is.
+Contract tests ask for `database_url` and `kafka_cluster` and so run on every kind of server there is: with nothing
+but what is built in, on real servers, and by --full on one of each.
 """
 
 import os
@@ -34,9 +35,23 @@ def _left_out() -> str | None:
     return None if required else kafka.missing()
 
 
+_ALIKE = ({"embedded", "sqlite"}, {"apache", "postgresql"})
+
+
+def _is_mixed(item: pytest.Item) -> bool:
+    """Does it run on one real server and one that is built in? Possible, but nobody's way of running Tickroom."""
+    params = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
+    servers = {params[name] for name in ("_kafka_server", "database_url") if name in params} if params else set()
+    return len(servers) == 2 and servers not in _ALIKE
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests on Apache Kafka share one test worker, and so one broker; or are left out."""
+    if not config.getoption("--full"):
+        mixed = [item for item in items if _is_mixed(item)]
+        config.hook.pytest_deselected(items=mixed)
+        items[:] = [item for item in items if item not in mixed]
     on_kafka = [item for item in items if item.get_closest_marker(_APACHE_KAFKA.name)]
     if on_kafka and _left_out() is not None:
         config.hook.pytest_deselected(items=on_kafka)
