@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, Column, ColumnElement, TableValuedAlias, any_, bindparam, column, func, select
+from sqlalchemy import ARRAY, Column, ColumnElement, TableValuedAlias, any_, bindparam, column, func, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,12 +36,15 @@ def as_columns(rows: Rows) -> dict[str, list[Any]]:
     return {f"given_{name}": [row[name] for row in rows] for name in rows[0]}
 
 
-async def insert_new(session: AsyncSession, table: Table, rows: Rows) -> None:
-    """Inserts rows in this order, save for those that meet a unique one that stands there already."""
+async def insert_new(session: AsyncSession, table: Table, rows: Rows, *, in_turn: str = "") -> None:
+    """Inserts rows in this order, save for those that meet a unique one that stands there already.
+
+    in_turn: from here to its end, no other transaction that names the same is here (SQLite has but one writer).
+    """
     if not rows:
         return
     if takes_columns(session):
-        await session.execute(_insert(table, tuple(rows[0])).on_conflict_do_nothing(), as_columns(rows))
+        await session.execute(_insert_new(table, tuple(rows[0]), in_turn), as_columns(rows))
     else:
         await session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
 
@@ -52,7 +55,7 @@ async def insert_or_update(session: AsyncSession, table: Table, rows: Rows, key:
         return
     names = tuple(rows[0])
     if takes_columns(session):
-        await session.execute(_updating(_insert(table, names), names, key), as_columns(rows))
+        await session.execute(_insert_or_update(table, names, key), as_columns(rows))
     else:
         await session.execute(_updating(sqlite.insert(table), names, key), rows)
 
@@ -62,19 +65,18 @@ async def insert_told(session: AsyncSession, table: Table, rows: Rows) -> set[st
     if not rows:
         return set()
     if takes_columns(session):
-        statement = _insert(table, tuple(rows[0])).on_conflict_do_nothing().returning(table.c.id)
-        return set(await session.scalars(statement, as_columns(rows)))
+        return set(await session.scalars(_insert_told(table, tuple(rows[0])), as_columns(rows)))
     ids = [row["id"] for row in rows]
     before = await _present(session, table, ids)
     await session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
     return await _present(session, table, ids) - before  # half the time of RETURNING
 
 
-def is_one_of(session: AsyncSession, what: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
-    """`what IN (values)`, without a parameter for each where that can be."""
-    if takes_columns(session):
-        return what == any_(bindparam(None, list(values), type_=ARRAY(what.type)))
-    return what.in_(values)
+def is_one_of(what: Column[Any], name: str, *, columns: bool) -> ColumnElement[bool]:
+    """`what IN (...)` the list that comes as parameter `name`. columns: for a database that `takes_columns`."""
+    if columns:
+        return what == any_(bindparam(name, type_=ARRAY(what.type)))
+    return what.in_(bindparam(name, expanding=True))
 
 
 async def _present(session: AsyncSession, table: Table, ids: Sequence[str]) -> set[str]:
@@ -86,9 +88,26 @@ async def _present(session: AsyncSession, table: Table, ids: Sequence[str]) -> s
 
 
 @cache
-def _insert(table: Table, names: tuple[str, ...]) -> PostgresInsert:
+def _insert_new(table: Table, names: tuple[str, ...], in_turn: str) -> PostgresInsert:
+    return _insert(table, names, in_turn).on_conflict_do_nothing()
+
+
+@cache
+def _insert_told(table: Table, names: tuple[str, ...]) -> Any:
+    return _insert(table, names).on_conflict_do_nothing().returning(table.c.id)
+
+
+@cache
+def _insert_or_update(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> Any:
+    return _updating(_insert(table, names), names, key)
+
+
+def _insert(table: Table, names: tuple[str, ...], in_turn: str = "") -> PostgresInsert:
     rows = given(*(table.c[name] for name in names))
     inserted = select(*(rows.c[name] for name in names)).order_by(rows.c.place)
+    if in_turn:  # no row comes, and none gets a number, before the lock is ours
+        turn = select(func.pg_advisory_xact_lock(func.hashtext(in_turn)).label("turn")).cte("in_turn")
+        inserted = inserted.select_from(rows.join(turn, true()))
     return postgresql.insert(table).from_select(names, inserted)
 
 

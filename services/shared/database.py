@@ -24,6 +24,8 @@ from services.shared.errors import StartFailed
 
 _log = logging.getLogger("tickroom.database")
 _TRUSTED_S = 1.0
+_TAKE = text("SELECT pg_try_advisory_lock(hashtext(:lock))")
+_LET_GO = text("SELECT pg_advisory_unlock(hashtext(:lock))")
 _SERVICES = Path(__file__).resolve().parents[1]
 
 
@@ -36,7 +38,11 @@ class Database:
         self.sqlite = engine.dialect.name == "sqlite"
         self._start_timeout_s = start_timeout_s
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._readers = async_sessionmaker(engine.execution_options(tickroom_read=True), expire_on_commit=False)
+        reading = engine.execution_options(tickroom_read=True)
+        self._streams = async_sessionmaker(reading, expire_on_commit=False)
+        # at READ COMMITTED each statement sees for itself anyway: to begin and to end would be two more turns
+        alone = reading if self.sqlite else reading.execution_options(isolation_level="AUTOCOMMIT")
+        self._readers = async_sessionmaker(alone, expire_on_commit=False)
         self._writing = asyncio.Lock()
 
     @asynccontextmanager
@@ -50,10 +56,30 @@ class Database:
                 yield session
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session for reading: it never waits for a writer."""
-        async with self._readers() as session:
+    async def reading(self, *, streams: bool = False) -> AsyncIterator[AsyncSession]:
+        """A session for reading: it never waits for a writer. streams: for `session.stream` too."""
+        async with self._streams() if streams else self._readers() as session:
             yield session
+
+    @asynccontextmanager
+    async def holding(self, lock: str) -> AsyncIterator[AsyncSession | None]:
+        """A session that commits each statement by itself, while no other process holds `lock`; None where one does.
+
+        PostgreSQL only, and not through a pooler that hands connections on between statements. A process that dies
+        lets go of its locks.
+        """
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            async with AsyncSession(connection) as session:
+                if not await session.scalar(_TAKE, {"lock": lock}):
+                    yield None
+                    return
+                try:
+                    yield session
+                    await session.execute(_LET_GO, {"lock": lock})
+                except BaseException:
+                    await connection.invalidate()  # and with it the lock
+                    raise
 
     async def migrate(self) -> None:
         """Brings the tables to the newest version, waiting for the server first. Raises StartFailed."""
@@ -112,7 +138,14 @@ def open_database(settings: SharedSettings, room: str) -> Database:
             )
         )
         options: dict[str, Any] = {
-            "server_settings": {"search_path": room, "application_name": f"tickroom {room}"},
+            "server_settings": {
+                "search_path": room,
+                "application_name": f"tickroom {room}",
+                # a machine that vanished says no goodbye: after 25 s the server lets go of its locks
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+            },
             "timeout": 10,
             "command_timeout": 30,
         }

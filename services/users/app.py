@@ -66,8 +66,7 @@ class Office:
         self._database = open_database(settings, ROOM)
         self._migrated = False
         self._migrating = asyncio.Lock()
-        self._news, self._post, self._takings = Bell(), Bell(), Takings()
-        self._outbox = Bell(self._post)
+        self._news, self._outbox, self._post, self._takings = Bell(), Bell(), Bell(), Takings()
         # the bells reach everybody where all is one process, and then looking around is only a second string
         alone = self._database.sqlite and settings.users_role == "all"
         self._look_every_s = 1.0 if alone else 0.1
@@ -144,6 +143,7 @@ class Office:
             partitions,
             _timestamp,
             self._outbox,
+            self._post,
             self._takings,
             history,
             self._settings.signal_bar,

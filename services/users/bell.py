@@ -6,25 +6,21 @@ from contextlib import contextmanager, suppress
 
 
 class Bell:
-    """Rung when there is something to look at. Rings while nobody waits are kept, as one.
+    """Rung when there is something to look at. Rings while nobody waits are kept, as one. It wakes up one who waits."""
 
-    others: rung along with this one; a bell wakes up only one who waits.
-    """
-
-    def __init__(self, *others: "Bell") -> None:
+    def __init__(self) -> None:
         self._rung = asyncio.Event()
-        self._others = others
 
     def ring(self) -> None:
         self._rung.set()
-        for other in self._others:
-            other.ring()
 
-    async def wait(self, at_most_s: float) -> None:
-        """Returns when it rings, or after `at_most_s` seconds (with 0 at once)."""
+    async def wait(self, at_most_s: float) -> bool:
+        """Returns when it rings, or after `at_most_s` seconds (with 0 at once): has it rung?"""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._rung.wait(), at_most_s)
+        rung = self._rung.is_set()
         self._rung.clear()
+        return rung
 
 
 class Takings:

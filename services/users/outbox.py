@@ -7,6 +7,7 @@ A crash between Kafka's acknowledgement and the mark repeats some; their ids tel
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
@@ -22,10 +23,10 @@ from services.users.store import notifications
 from services.users.store.notifications import Unpublished
 
 MOST_AT_ONCE: Final = 500
-_ROUNDS: Final = 5
-"""What is stored while others are on their way goes out right behind them, so often before all of them are marked."""
+_BUSY_S: Final = 0.02  # another process is publishing
+_HOLD_S: Final = 0.05
+"""So long after the last ring the turn is kept: what is stored meanwhile goes out without asking for it."""
 
-_BUSY_S: Final = 0.02  # another process is publishing: its batch takes milliseconds
 _STORM: Final = 50  # notifications in a batch: from so many on, what fires meanwhile goes out together
 _GATHER_S: Final = 0.03
 _PAUSE_S: Final = 1.0  # after a failure
@@ -60,7 +61,7 @@ class Relay:
         while True:
             last = self._stopping
             try:
-                published = await self.flush()
+                await self.flush(0.0 if last else _HOLD_S)
                 failing = False
             except (KafkaError, SQLAlchemyError, OSError, TimeoutError) as error:
                 if not failing:
@@ -70,8 +71,6 @@ class Relay:
             else:
                 if last:
                     return
-                if published >= _STORM:
-                    await asyncio.sleep(_GATHER_S)
                 await self._bell.wait(self._every_s)
 
     async def stop(self, running: asyncio.Task[None]) -> None:
@@ -82,38 +81,35 @@ class Relay:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    async def flush(self) -> int:
-        """Publishes everything that waits; returns how many were acknowledged."""
-        total = 0
-        while (count := await self._some()) is None or count >= MOST_AT_ONCE:
-            if count is None:
-                await asyncio.sleep(_BUSY_S)
-            total += count or 0
-        return total + count
+    async def flush(self, hold_s: float = 0.0) -> int:
+        """Publishes everything that waits, and what comes until the bell was silent for `hold_s`; returns how many."""
+        if self._database.sqlite:  # one process, whose one writer must not wait for Kafka
+            return await self._empty(None, hold_s)
+        while True:
+            async with self._database.holding(notifications.PUBLISHED) as session:
+                if session is not None:
+                    return await self._empty(session, hold_s)
+            await asyncio.sleep(_BUSY_S)
 
-    async def _some(self) -> int | None:
-        """A batch, or some that are not full: how many they had, None where another process is publishing."""
-        if self._database.sqlite:  # its one writer must not wait for Kafka
-            async with self._database.reading() as session:
-                rows = await notifications.unpublished(session, MOST_AT_ONCE)
+    async def _empty(self, session: AsyncSession | None, hold_s: float) -> int:
+        total = 0
+        while True:
+            count = await self._some(session)
+            total += count
+            if count >= _STORM and not self._stopping:
+                await asyncio.sleep(_GATHER_S)
+            if count < MOST_AT_ONCE and not await self._bell.wait(hold_s if total and not self._stopping else 0.0):
+                return total
+
+    async def _some(self, session: AsyncSession | None) -> int:
+        """The oldest that wait: how many they were. Without a session it takes one for each step."""
+        async with nullcontext(session) if session else self._database.reading() as reading:
+            rows = await notifications.unpublished(reading, MOST_AT_ONCE)
+        if rows:
             await self._publish(rows)
-            if rows:
-                async with self._database.transaction() as session:
-                    await self._mark(session, rows)
-            return len(rows)
-        async with self._database.transaction() as session:
-            if not await notifications.claim_relay(session):
-                return None
-            done = list[Unpublished]()
-            for _ in range(_ROUNDS):
-                rows = await notifications.unpublished(session, MOST_AT_ONCE, done[-1].number if done else 0)
-                await self._publish(rows)
-                done += rows
-                if not 0 < len(rows) < MOST_AT_ONCE:
-                    break
-            if done:
-                await self._mark(session, done)
-        return len(done)
+            async with nullcontext(session) if session else self._database.transaction() as writing:
+                await notifications.mark_published(writing, [row.number for row in rows], self._now())
+        return len(rows)
 
     async def _publish(self, rows: Sequence[Unpublished]) -> None:
         """Returns when Kafka has all of them. Raises KafkaError."""
@@ -128,6 +124,3 @@ class Relay:
         ]
         await asyncio.gather(*sent)
         metrics.PUBLISHED.inc(len(rows))
-
-    async def _mark(self, session: AsyncSession, rows: Sequence[Unpublished]) -> None:
-        await notifications.mark_published(session, [row.number for row in rows], self._now())

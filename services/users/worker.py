@@ -62,17 +62,23 @@ class AlertWork:
         partitions: int,
         now: Now,
         outbox: Bell,
+        post: Bell,
         takings: Takings,
         history: History | None = None,
         bar: Timeframe = "1d",
         source: Source = "prices",
     ) -> None:
-        """partitions: of the topic. outbox: rung when there is something to publish. bar: SIGNAL_BAR."""
+        """partitions: of the topic. bar: SIGNAL_BAR.
+
+        outbox: rung when there is something to publish; post: when something has to go further than the socket.
+        """
         self.source: Source = source
         self._database = database
         self._count = partitions
         self._now = now
         self._outbox = outbox
+        self._post = post
+        self._posted = False
         self._takings = takings
         self._history = history or NoHistory()
         self._bar: Timeframe = bar
@@ -85,7 +91,7 @@ class AlertWork:
         """Loads the rules. Those that nobody has taken in yet count from the checkpoint: nothing after it is missed."""
         alerts = Alerts({symbol: each.state for symbol, each in states.items()}, self._bar)
         fresh: list[News] = []
-        async with self._database.reading() as session:
+        async with self._database.reading(streams=True) as session:
             watched = await watching.watched_symbols(session)
             mine = [symbol for symbol in watched if partition_of(symbol, self._count) == partition]
             async for active, news in watching.rules_of(session, sorted(mine), self.source):
@@ -135,6 +141,7 @@ class AlertWork:
         journal = mine.alerts.journal
         if mine.fired or journal.rescaled:
             self._outbox.ring()
+        self._ring_for_post()
         metrics.FIRINGS.inc(mine.fired)
         metrics.TAKEN.inc(len(mine.taken) + len(mine.let_go))
         self._takings.tell(rule_id for rule_id, _ in (*mine.taken, *mine.settled))
@@ -210,6 +217,12 @@ class AlertWork:
                 await self._store_firings(session, [(mine, each) for each in firings[:MOST_IN_ONE_TRANSACTION]])
             del firings[:MOST_IN_ONE_TRANSACTION]
             self._outbox.ring()
+            self._ring_for_post()
+
+    def _ring_for_post(self) -> None:
+        if self._posted:
+            self._posted = False
+            self._post.ring()
 
     async def _store_firings(self, session: AsyncSession, firings: Sequence[tuple[_Partition, Firing]]) -> None:
         """Stores firings and their notifications, save for rules that nobody wants any more; those are let go of."""
@@ -225,7 +238,9 @@ class AlertWork:
             if (each.rule.id, each.rule.symbol) in wanted
         ]
         new = await notifications.add_firings(session, [(firing, notice) for _, firing, notice in told])
-        await notifications.add_notifications(session, [each for _, _, each in told if each.id in new], self._now())
+        fresh = [each for _, _, each in told if each.id in new]
+        channels = {rule_id: names for (rule_id, _), names in wanted.items()}
+        self._posted |= await notifications.add_notifications(session, fresh, self._now(), channels)
         for mine, _, notice in told:
             mine.fired += notice.id in new
 

@@ -77,7 +77,7 @@ def scale(folder: str, url: str | None, load: Load) -> Scale:
 async def _scale(folder: Path, url: str | None, load: Load) -> Scale:
     async with migrated(settings_of(folder, url)) as database:
         states = {symbol: SymbolState("epoch-1", 1, _seen(symbol)) for symbol in names(load.symbols)}
-        work = AlertWork(database, PARTITIONS, lambda: CREATED, Bell(), Takings())
+        work = AlertWork(database, PARTITIONS, lambda: CREATED, Bell(), Bell(), Takings())
         breath = asyncio.create_task(_longest_breath())
         began, cpu = time.perf_counter(), time.process_time()
         for partition in range(PARTITIONS):
@@ -142,7 +142,7 @@ async def _stored(folder: Path, url: str | None, load: Load) -> float:
         count = load.firings // 10
         rules = [(f"{number:036}", "S0000", "crossing", START) for number in range(count)]
         await _add(database, user, rules)
-        work = AlertWork(database, 1, lambda: CREATED, Bell(), Takings())
+        work = AlertWork(database, 1, lambda: CREATED, Bell(), Bell(), Takings())
         async with database.transaction() as session:
             claim = await positions.load(session, CHECKPOINTS, ALERTS.name, 0, "log")
         await work.open(0, {})

@@ -185,6 +185,8 @@ async def test_what_is_stored_while_others_go_out_follows_them_at_once(tmp_path:
             async with database.transaction() as session:
                 await notifications.add_notifications(session, [told], CREATED)
 
+        bell = Bell()
+
         class Producer:
             sent: ClassVar[list[bytes]] = []
 
@@ -192,12 +194,13 @@ async def test_what_is_stored_while_others_go_out_follows_them_at_once(tmp_path:
                 self.sent.append(value)
                 if len(self.sent) == 1:
                     await add(second)
+                    bell.ring()
                 acknowledged = asyncio.get_running_loop().create_future()
                 acknowledged.set_result(None)
                 return acknowledged
 
         await add(first)
-        relay = Relay(database, cast(AIOKafkaProducer, Producer()), 1, lambda: CREATED, Bell(), 60.0)
+        relay = Relay(database, cast(AIOKafkaProducer, Producer()), 1, lambda: CREATED, bell, 60.0)
         assert await relay.flush() == 2
         assert await relay.flush() == 0
     assert Producer.sent == [encode(first), encode(second)]
@@ -363,7 +366,8 @@ async def test_what_is_not_a_rule_changes_nothing(small_house: House) -> None:
         assert not (await users.ListAlerts(users_pb2.ListAlertsRequest(user_id=ada))).alerts
         first = await users.CreateAlert(wish(ada, expires_at=at(101), idempotency_key="one"))
         assert first.expires_at == at(101)
-        assert (await fails(users.CreateAlert(wish(ada)))).code == "too_many_alerts"
+        full = await fails(users.CreateAlert(wish(ada)))
+        assert (full.code, full.retry_after_s) == ("too_many_alerts", 3600.0)
         same = await users.CreateAlert(wish(ada, expires_at=at(101), idempotency_key="one"))
         assert same.id == first.id
         error = await fails(users.CreateAlert(wish(ada, idempotency_key="one")))

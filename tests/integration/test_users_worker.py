@@ -38,7 +38,7 @@ class Owner:
     def __init__(self, database: Database, log: Sequence[Record]) -> None:
         self.database, self.log = database, log
         self.outbox = Bell()
-        self.work = AlertWork(database, 1, lambda: CREATED, self.outbox, Takings())
+        self.work = AlertWork(database, 1, lambda: CREATED, self.outbox, Bell(), Takings())
         self.claim: Checkpoint
         self.tracker = Tracker()
         self.moved: set[str] = set()
@@ -320,11 +320,11 @@ async def test_a_rule_is_given_the_days_that_it_looks_back_at(database: Database
     rule_id = await add_rule(database, user, wish)
     owner = Owner(database, [tick(1, 149.0), tick(2, 150.0), tick(3, 150.5)])
     days = Days()
-    owner.work = AlertWork(database, 1, lambda: CREATED, owner.outbox, Takings(), days)
+    owner.work = AlertWork(database, 1, lambda: CREATED, owner.outbox, Bell(), Takings(), days)
     await owner.open()
     await owner.read(2)
     await owner.checkpoint()
-    owner.work = AlertWork(database, 1, lambda: CREATED, owner.outbox, Takings(), days)
+    owner.work = AlertWork(database, 1, lambda: CREATED, owner.outbox, Bell(), Takings(), days)
     await owner.open()  # a process after it asks again, for what was final by then
     await owner.read(1)
     await owner.checkpoint()
@@ -342,7 +342,7 @@ async def test_a_rule_on_signals_tells_the_last_price(database: Database) -> Non
     prices = await Owner(database, [tick(1, 149.0)]).open()
     await prices.read(1)
     await prices.checkpoint()
-    work = AlertWork(database, 1, lambda: CREATED, Bell(), Takings(), source="signals")
+    work = AlertWork(database, 1, lambda: CREATED, Bell(), Bell(), Takings(), source="signals")
     await work.open(0, {})
     says: tuple[Prediction, ...] = ("hold", "buy")
     told = [Fresh(prediction(seq, each), Step(True, 0, seq == 1)) for seq, each in enumerate(says, 1)]

@@ -4,12 +4,17 @@ import re
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from services.shared.errors import FieldError, InvalidInput
 
 _TIME: Final = re.compile(r"[0-9TZ:.-]{27}")
 _MOST_NUMBER: Final = 2**63 - 1
 MOST_PARAMETERS: Final = 5_000
 """Values of one IN list: below what either database takes in a statement."""
+
+decode_channels: Final = msgspec.json.Decoder(list[str]).decode
+"""The names of channels in a row of a rule."""
 
 
 def is_id(text: str) -> bool:

@@ -13,10 +13,10 @@ from services.users.core.asked import Asked, AskedCondition
 from services.users.core.conditions import decode_conditions, encode_conditions
 from services.users.core.drafts import Draft, Outcome, Status
 from services.users.core.rules import Rule, RuleState, Trigger
+from services.users.store import decode_channels
 from services.users.tables import CHECKPOINTS, AlertRow, WatchedSymbolRow, table_of
 
 _decode_conditions = msgspec.json.Decoder(list[AskedCondition]).decode
-_decode_channels = msgspec.json.Decoder(list[str]).decode
 _decode_state = msgspec.json.Decoder(RuleState).decode
 _encode = msgspec.json.Encoder().encode
 _alerts: Final = table_of(AlertRow)
@@ -192,7 +192,7 @@ def _seen(row: AlertRow) -> StoredAlert:
         rule=rule_of(row),
         conditions=tuple(_decode_conditions(row.conditions)),
         status=cast(Status, row.status),
-        channels=tuple(_decode_channels(row.channels)),
+        channels=tuple(decode_channels(row.channels)),
         created_at=row.created_at,
         taken=row.taken,
     )

@@ -4,20 +4,19 @@ A channel is worked on by one process at a time, for as long as its lease lasts;
 came of a message is stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-from sqlalchemy import Select, delete, select, text, update
+from sqlalchemy import String, bindparam, delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared import bulk
 from services.shared.events import AlertTriggered, Notification, parse_time, rfc3339
 from services.users.core import delivery_channels
 from services.users.core.delivery import MOST_IN_DIGEST, Health, Window
-from services.users.store import MOST_PARAMETERS
+from services.users.store import MOST_PARAMETERS, decode_channels
 from services.users.tables import AccountRow, AlertRow, AttemptRow, ChannelRow, DeliveryRow, NotificationRow, table_of
 
 _alerts: Final = table_of(AlertRow)
@@ -27,22 +26,39 @@ _deliveries: Final = table_of(DeliveryRow)
 _attempts: Final = table_of(AttemptRow)
 _notifications: Final = table_of(NotificationRow)
 _WAITING: Final = text("deliveries.status = 'waiting'")  # word for word as in the partial index
+
+
+_NOW: Final = bindparam("now", type_=String)
+_DUE: Final = select(_channels.c.id).where(
+    _channels.c.enabled,
+    _channels.c.free_at <= _NOW,
+    _channels.c.id.in_(select(_deliveries.c.channel_id).where(_WAITING, _deliveries.c.due_at <= _NOW)),
+)
+"""Channels that nobody works on and that have something due at `now`."""
+_ANY_DUE: Final = _DUE.limit(1)
 MOST_WAITING: Final = 2 * MOST_IN_DIGEST
 """So many deliveries are looked at together: more than the largest message has."""
 
-_decode_names: Final = msgspec.json.Decoder(list[str]).decode
 
-
-async def add_deliveries(session: AsyncSession, told: Sequence[Notification], created_at: str) -> None:
+async def add_deliveries(
+    session: AsyncSession,
+    told: Sequence[Notification],
+    created_at: str,
+    channels: Mapping[str, Sequence[str]] | None = None,
+) -> bool:
     """Puts firings on their way over the channels that their rules name, in the transaction that stores them.
 
-    Users without channels cost one look at an index; what stands there already stays as it is.
+    Returns whether there are any. channels: by rule, where they are known. Rules that name none but the socket cost
+    nothing, users without channels one look at an index; what stands there already stays as it is.
     """
     firings = [each for each in told if isinstance(each, AlertTriggered)]
+    if channels is not None:
+        firings = [each for each in firings if set(channels.get(each.alert_id, ())) - {delivery_channels.WEBSOCKET}]
     by_user = await _enabled(session, sorted({each.user_id for each in firings}))
     if not by_user:
-        return
-    wanted = await _wanted(session, sorted({each.alert_id for each in firings if each.user_id in by_user}))
+        return False
+    if channels is None:
+        channels = await _wanted(session, sorted({each.alert_id for each in firings if each.user_id in by_user}))
     values = [
         {
             "channel_id": channel_id,
@@ -54,9 +70,10 @@ async def add_deliveries(session: AsyncSession, told: Sequence[Notification], cr
         }
         for each in firings
         for name, channel_id in by_user.get(each.user_id, ())
-        if name in wanted.get(each.alert_id, ())
+        if name in channels.get(each.alert_id, ())
     ]
     await bulk.insert_new(session, _deliveries, values)
+    return bool(values)
 
 
 async def _enabled(session: AsyncSession, user_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
@@ -82,7 +99,7 @@ async def _wanted(session: AsyncSession, alert_ids: Sequence[str]) -> dict[str, 
         for alert_id, names in await session.execute(
             select(_alerts.c.id, _alerts.c.channels).where(_alerts.c.id.in_(some))
         ):
-            found[alert_id] = _decode_names(names)
+            found[alert_id] = decode_channels(names)
     return found
 
 
@@ -133,9 +150,7 @@ class Tried:
 
 async def is_any_due(session: AsyncSession, now: str) -> bool:
     """Is there something to claim? Cheaper than to try."""
-    free = _channels.c.enabled & (_channels.c.free_at <= now)
-    there = select(_channels.c.id).where(free, _channels.c.id.in_(_due(now))).limit(1)
-    return await session.scalar(there) is not None
+    return await session.scalar(_ANY_DUE, {"now": now}) is not None
 
 
 async def release_all(session: AsyncSession, now: str) -> None:
@@ -145,14 +160,8 @@ async def release_all(session: AsyncSession, now: str) -> None:
 
 async def claim(session: AsyncSession, lease: str, now: str, until: str, limit: int) -> list[Claimed]:
     """Channels with something due that nobody works on: ours until `until`."""
-    free = (
-        select(_channels.c.id)
-        .where(_channels.c.enabled, _channels.c.free_at <= now, _channels.c.id.in_(_due(now)))
-        .order_by(_channels.c.free_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    ids = list(await session.scalars(free))
+    free = _DUE.order_by(_channels.c.free_at).limit(limit).with_for_update(skip_locked=True, key_share=True)
+    ids = list(await session.scalars(free, {"now": now}))
     if not ids:
         return []
     await session.execute(update(_channels).where(_channels.c.id.in_(ids)).values(lease=lease, free_at=until))
@@ -262,11 +271,6 @@ async def forget(session: AsyncSession, before: str) -> None:
     )
     for table in (_deliveries, _attempts):
         await session.execute(delete(table).where(table.c.channel_id.not_in(there)))
-
-
-def _due(now: str) -> Select[tuple[str]]:
-    """The channels that something is due for."""
-    return select(_deliveries.c.channel_id).where(_WAITING, _deliveries.c.due_at <= now)
 
 
 def verified(email: str, verified_at: str | None) -> str:

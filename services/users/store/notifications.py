@@ -1,11 +1,11 @@
 """Firings and notifications: stored first, published after."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, literal_column, select, text, update
+from sqlalchemy import ColumnElement, bindparam, delete, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.shared import bulk
@@ -19,8 +19,21 @@ from services.users.tables import FiringRow, NotificationRow, table_of
 _rows: Final = table_of(NotificationRow)
 _firings: Final = table_of(FiringRow)
 _HIDDEN: Final[ColumnElement[bool]] = literal_column("NOT shown")  # word for word as in the partial index
-_IN_ORDER: Final = text("SELECT pg_advisory_xact_lock(hashtext('tickroom notifications are numbered'))")
-_ONE_RELAY: Final = text("SELECT pg_try_advisory_xact_lock(hashtext('tickroom notifications are published'))")
+_NUMBERED: Final = "tickroom notifications are numbered"
+_OLDEST: Final = (
+    select(_rows.c.number, _rows.c.user_id, _rows.c.event)
+    .where(_rows.c.published_at.is_(None))
+    .order_by(_rows.c.number)
+    .limit(bindparam("most"))
+)
+_MARKING: Final = {
+    columns: update(_rows)
+    .where(bulk.is_one_of(_rows.c.number, "numbers", columns=columns))
+    .values(published_at=bindparam("at"))
+    for columns in (False, True)
+}
+PUBLISHED: Final = "tickroom notifications are published"
+"""What only one process does at a time, so that order holds per user."""
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -104,16 +117,22 @@ async def add_firings(session: AsyncSession, firings: Sequence[tuple[Firing, Ale
     return await bulk.insert_told(session, _firings, values)
 
 
-async def add_notifications(session: AsyncSession, told: Sequence[Notification], created_at: str) -> None:
+async def add_notifications(
+    session: AsyncSession,
+    told: Sequence[Notification],
+    created_at: str,
+    channels: Mapping[str, Sequence[str]] | None = None,
+) -> bool:
     """Into the outbox, and on their way beyond the socket, in this order; ids that stand there already are left out.
+
+    Returns whether there is something to be delivered beyond the socket. channels: of the rules that fired, by id,
+    where that is known.
 
     Rows are numbered in the order in which they become visible, so "up to this one" means the same to everybody:
     transactions that add some wait for one another.
     """
     if not told:
-        return
-    if session.get_bind().dialect.name == "postgresql":
-        await session.execute(_IN_ORDER)
+        return False
     values = [
         {
             "id": each.id,
@@ -125,8 +144,8 @@ async def add_notifications(session: AsyncSession, told: Sequence[Notification],
         }
         for each in told
     ]
-    await bulk.insert_new(session, _rows, values)
-    await add_deliveries(session, told, created_at)
+    await bulk.insert_new(session, _rows, values, in_turn=_NUMBERED)
+    return await add_deliveries(session, told, created_at, channels)
 
 
 async def notifications_of(
@@ -224,26 +243,11 @@ async def forget_revocations(session: AsyncSession, before: str) -> None:
     await session.execute(delete(_rows).where(_HIDDEN, _rows.c.created_at < before, _rows.c.published_at.is_not(None)))
 
 
-async def claim_relay(session: AsyncSession) -> bool:
-    """Makes this transaction the only one that publishes, so that order holds per user; False where another one does.
-
-    SQLite has one process and so one relay.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        return bool(await session.scalar(_ONE_RELAY))
-    return True
-
-
-async def unpublished(session: AsyncSession, limit: int, after: int = 0) -> list[Unpublished]:
-    """The oldest rows of the outbox, of those with a number above `after`."""
-    statement = (
-        select(_rows.c.number, _rows.c.user_id, _rows.c.event)
-        .where(_rows.c.published_at.is_(None), _rows.c.number > after)
-        .order_by(_rows.c.number)
-        .limit(limit)
-    )
-    return [Unpublished(row.number, row.user_id, row.event) for row in await session.execute(statement)]
+async def unpublished(session: AsyncSession, limit: int) -> list[Unpublished]:
+    """The oldest rows of the outbox."""
+    return [Unpublished(*row) for row in await session.execute(_OLDEST, {"most": limit})]
 
 
 async def mark_published(session: AsyncSession, numbers: Sequence[int], published_at: str) -> None:
-    await session.execute(update(_rows).where(_rows.c.number.in_(numbers)).values(published_at=published_at))
+    marking = _MARKING[bulk.takes_columns(session)]
+    await session.execute(marking, {"numbers": list(numbers), "at": published_at})

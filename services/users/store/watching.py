@@ -31,7 +31,7 @@ from services.users.core.conditions import decode_conditions, encode_conditions
 from services.users.core.journal import Watch
 from services.users.core.rules import Rule, RuleState
 from services.users.core.symbol_alerts import decode_side
-from services.users.store import MOST_PARAMETERS
+from services.users.store import MOST_PARAMETERS, decode_channels
 from services.users.tables import CHECKPOINTS, AlertRow, WatchedSymbolRow, table_of
 
 _alerts: Final = table_of(AlertRow)
@@ -54,6 +54,16 @@ def _saving(new: Mapping[str, ColumnElement[Any]]) -> Update:
 
 _SAVE_EACH: Final = _saving({each.name: bindparam(f"b_{each.name}", type_=each.type) for each in _SAVED})
 _SAVE_ALL: Final = _saving(dict(bulk.given(*_SAVED).c))
+_WANTED: Final = {
+    columns: select(_alerts.c.id, _alerts.c.symbol, _alerts.c.channels).where(
+        bulk.is_one_of(_alerts.c.id, "ids", columns=columns),
+        _alerts.c.source == bindparam("of"),
+        ~_alerts.c.deleted,
+        _alerts.c.status != "paused",
+    )
+    for columns in (False, True)
+}
+_WITH_NEWS: Final = select(_alerts.c.source, _alerts.c.symbol).where(_NEWS).distinct()
 _PIECE: Final = 500
 """Rows taken in between two breaths of the event loop: a few milliseconds."""
 
@@ -78,7 +88,7 @@ async def watched_symbols(session: AsyncSession) -> list[str]:
 
 async def symbols_with_news(session: AsyncSession) -> list[tuple[Source, str]]:
     """The symbols with rules that nobody has taken in, each with the source that these wait on."""
-    found = await session.execute(select(_alerts.c.source, _alerts.c.symbol).where(_NEWS).distinct())
+    found = await session.execute(_WITH_NEWS)
     return [(source, symbol) for source, symbol in found]
 
 
@@ -159,21 +169,19 @@ async def save(session: AsyncSession, watches: Iterable[Watch]) -> None:
         await session.execute(_SAVE_EACH, [{f"b_{name}": value for name, value in row.items()} for row in rows])
 
 
-async def still_wanted(session: AsyncSession, rule_ids: Iterable[str], source: Source) -> set[tuple[str, str]]:
-    """(id, symbol) of those that nobody has deleted, paused, or sent to another symbol or topic.
+async def still_wanted(
+    session: AsyncSession, rule_ids: Iterable[str], source: Source
+) -> dict[tuple[str, str], list[str]]:
+    """(id, symbol) of those that nobody has deleted, paused, or sent to another symbol or topic, and their channels.
 
     A changed one is wanted: its old version is in force until the new one is taken in.
     """
     ids = sorted(set(rule_ids))
-    found: set[tuple[str, str]] = set()
+    found: dict[tuple[str, str], list[str]] = {}
+    wanted = _WANTED[bulk.takes_columns(session)]
     for first in range(0, len(ids), MOST_PARAMETERS):
-        some = bulk.is_one_of(session, _alerts.c.id, ids[first : first + MOST_PARAMETERS]) & (
-            _alerts.c.source == source
-        )
-        rows = await session.execute(
-            select(_alerts.c.id, _alerts.c.symbol).where(some, ~_alerts.c.deleted, _alerts.c.status != "paused")
-        )
-        found.update((rule_id, symbol) for rule_id, symbol in rows)
+        rows = await session.execute(wanted, {"ids": ids[first : first + MOST_PARAMETERS], "of": source})
+        found.update(((rule_id, symbol), decode_channels(channels)) for rule_id, symbol, channels in rows)
     return found
 
 
