@@ -1,37 +1,46 @@
 """Notify: from a price that fires a rule until its owner's open socket has the notification, in the real system.
 
-    python -m tests.bench.bench_notify [--seconds 20] [--rate 1000] [--firings 40] [--sockets 300]
+    python -m tests.bench.bench_notify [--embedded] [--seconds 20] [--rate 1000] [--firings 40] [--sockets 300]
 
 users and gateway run as processes of their own, as in production: Apache Kafka, PostgreSQL, Redis. This program stands
-in for stock_data, and is every client: so it knows when each price was handed to the producer (which lingers for 1 ms)
-and when the notification was read. Each socket is another user's; each user has one rule, a channel that no other rule
+in for stock_data: five ticks each 5 ms, by a producer that lingers as long (at 1,000 ticks/s). So it knows when each
+price was handed to the producer.
+
+--embedded: everything runs as `make run` starts it, in one process: embedded broker, SQLite, prediction too. The feed
+is a file of ticks, replayed; when a price was handed to the producer is its record's CreateTime, in milliseconds.
+
+This program is every client. Each socket is another user's; each user has one rule, a channel that no other rule
 shares, and each firing has a price of its own, by which it is known again.
 
-The baselines are of the same run: the same prices as an aiokafka consumer of this program reads them straight from
-topic `ticks`, and the same notifications from topic `notifications`, stored by then and on their way to the gateway.
+The baselines are of the same run: the same prices as they are read straight from topic `ticks` here, and the same
+notifications from topic `notifications`, stored by then and on their way to the gateway.
 """
 
 import argparse
 import asyncio
+import csv
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import uvloop
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from services.gateway.reader import Reader
 from services.shared import kafka
 from services.shared.events import Tick, encode, rfc3339, seconds
 from services.shared.kafka import Kafka
-from services.shared.topics import NOTIFICATIONS, TICKS, Topic, partition_of
+from services.shared.topics import NOTIFICATIONS, TICKS, TOPICS, Topic, partition_of
 from services.users.bell import Bell
 from services.users.core.asked import Asked, AskedCondition
 from services.users.core.drafts import checked
@@ -39,8 +48,8 @@ from services.users.sessions import Sessions
 from services.users.store import accounts
 from services.users.tokens import Tokens
 from tests.bench.arena import rooms_behind
-from tests.bench.machine import machine, raise_file_limit
-from tests.e2e.house import Four
+from tests.bench.machine import cpu_s, machine, raise_file_limit
+from tests.e2e.house import Four, Process, embedded
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import free_port
@@ -53,23 +62,29 @@ REST: Final = 100.0
 """The price between two firings; every channel is above it."""
 _WIDE: Final = 10
 _STEPS: Final = 50_000
-_WARM_UP_S: Final = 2.0
+_BURST: Final = 5
+"""Ticks handed over together: how even they come is a matter of the machine's timers otherwise."""
+_WARM_UP_S: Final = 20.0
+"""The broker's JVM compiles meanwhile."""
+_SETTLE_S: Final = 10.0
 _SOON_S: Final = 2.0
-_START_S: Final = 30.0
+_START_S: Final = 90.0
 _LATE_S: Final = 5.0
 _SAY_EVERY_S: Final = 5.0
 _SECRET, _TOKEN = "s" * 64, "t" * 32  # as tests.e2e.house has them
 _EPOCH: Final = "0192f5e0a1b20000"
+_OPEN: Final = datetime(2024, 9, 20, 14, tzinfo=UTC)
+"""The first tick of the replayed file: a Friday, the exchange is open for hours."""
 
 Mark = tuple[str, float]
 """A firing: its symbol and price."""
 
 
 class _Priced(msgspec.Struct):
-    """What prices and notifications have in common."""
+    """What prices and notifications have in common; bars are of topic `ticks` too."""
 
     symbol: str
-    price: float
+    price: float = REST
 
 
 _priced = msgspec.json.Decoder(_Priced).decode
@@ -95,40 +110,46 @@ class Person:
 
 @dataclass(slots=True)
 class Watch:
-    """When each firing's price was handed to Kafka, and how many seconds later it was seen where."""
+    """When each firing's price was handed to Kafka, and when it was seen where, in seconds since 1970."""
 
     sent: dict[Mark, float] = field(default_factory=dict)
     seen: dict[str, dict[Mark, float]] = field(default_factory=dict)
-    complete: asyncio.Event = field(default_factory=asyncio.Event)
+    cpu: float | None = None
+    """Seconds of a core that the system took in a second, where it is one process."""
+
+    def see(self, where: str, value: bytes | str) -> None:
+        now, found = time.time(), _priced(value)
+        if found.price != REST:
+            self.seen.setdefault(where, {}).setdefault((found.symbol, found.price), now)
+
+    def took(self, where: str) -> list[float]:
+        """Seconds from the hand-over until there, for what has come, sorted."""
+        seen = self.seen.get(where, {})
+        return sorted(seen[mark] - at for mark, at in self.sent.items() if mark in seen)
+
+    async def all_seen(self, within_s: float) -> bool:
+        """Is every firing on its socket, by then?"""
+        deadline = time.monotonic() + within_s
+        while len(self.took("socket")) < len(self.sent):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.1)
+        return True
 
     def clear(self) -> None:
         self.sent.clear()
         self.seen.clear()
 
-    async def all_seen(self, within_s: float) -> bool:
-        """Is every firing on its socket, by then?"""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.complete.wait(), within_s)
-        return self.complete.is_set()
 
-    def see(self, where: str, value: bytes | str) -> None:
-        now, found = time.monotonic(), _priced(value)
-        mark = found.symbol, found.price
-        if mark in self.sent:
-            self.seen.setdefault(where, {}).setdefault(mark, now - self.sent[mark])
-            if len(self.seen.get("socket", ())) == len(self.sent):
-                self.complete.set()
-
-
-# -- the system ----------------------------------------------------------------------------------------------------
+# -- who is there --------------------------------------------------------------------------------------------------
 
 
 def names() -> list[str]:
     return [f"S{number:03}" for number in range(SYMBOLS)]
 
 
-async def people(folder: Path, url: str, count: int) -> list[Person]:
-    """Accounts with a login and a rule each, made before the rooms begin."""
+async def people(folder: Path, url: str | None, count: int) -> list[Person]:
+    """Accounts with a login and a rule each, made before the rooms begin; url: None for SQLite in the folder."""
     made = []
     async with migrated(settings_of(folder, url)) as database:
         tokens = Tokens(_SECRET, None, 3600)
@@ -147,26 +168,21 @@ async def people(folder: Path, url: str, count: int) -> list[Person]:
     return made
 
 
-@asynccontextmanager
-async def system(sockets: int) -> AsyncIterator[tuple[Kafka, str, list[Person]]]:
-    """The rooms, ready; the gateway's address; who has an account."""
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tickroom-bench-")))
-        say("starting Apache Kafka, PostgreSQL, Redis, users and gateway")
-        broker, postgres = stack.enter_context(KafkaServer()), stack.enter_context(PostgresServer())
-        redis = stack.enter_context(RedisServer())
-        url = postgres.create_database("notify")
-        known = await people(folder / "people", url, sockets)
-        cluster = await kafka.connect(broker.bootstrap, 30)
-        stack.push_async_callback(cluster.close)
-        behind = f"127.0.0.1:{free_port()}"
-        await stack.enter_async_context(rooms_behind(behind, names(), _TOKEN))
-        rooms = Four(folder, broker.bootstrap, url, redis.url, {"MAX_CONNECTIONS_PER_ADDRESS": "0"})
-        stack.push_async_callback(rooms.close)
-        stand_ins = {f"{name}_ADDRESS": f"dns:///{behind}" for name in ("STOCK_DATA", "PREDICTION")}
-        rooms.start("users", **stand_ins)
-        await rooms.start("gateway", **stand_ins).says("listening on")
-        yield cluster, rooms.base.replace("http", "ws", 1), known
+def prices(known: Sequence[Person], wish: Wish) -> Iterator[Mark]:
+    """Symbol after symbol, without end; evenly some of the prices fire one rule each."""
+    rules: dict[str, list[Person]] = {}
+    for each in known:
+        rules.setdefault(each.symbol, []).append(each)
+    symbols, every = names(), max(1, wish.rate // max(1, wish.firings))
+    number = fired = 0
+    while True:
+        symbol = symbols[(number + number // SYMBOLS) % SYMBOLS]  # another one's turn to fire in each round
+        price = REST
+        if number % every == every - 1 and (waiting := rules.get(symbol)):
+            price = waiting[fired % len(waiting)].lower + round(fired % _STEPS / 10_000, 4)
+            fired += 1
+        yield symbol, price
+        number += 1
 
 
 # -- who watches ---------------------------------------------------------------------------------------------------
@@ -191,62 +207,116 @@ async def socket(base: str, person: Person) -> AsyncIterator[ClientConnection]:
         await opened.close()
 
 
-async def listen(opened: ClientConnection, watch: Watch) -> None:
-    async for frame in opened:
-        watch.see("socket", frame)
+@asynccontextmanager
+async def listening(base: str, known: Sequence[Person], watch: Watch) -> AsyncIterator[None]:
+    """Every user at an open socket."""
+
+    async def listen(opened: ClientConnection) -> None:
+        async for frame in opened:
+            watch.see("socket", frame)
+
+    say(f"opening {len(known):,} sockets")
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(socket(base, each)) for each in known]
+        tasks = [asyncio.create_task(listen(each)) for each in opened]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
-async def following(cluster: Kafka, topic: Topic, see: Callable[[bytes], None]) -> AsyncIterator[None]:
-    """Hands on every new record of a topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=cluster.bootstrap, enable_auto_commit=False)
-    await consumer.start()
-    consumer.assign([TopicPartition(topic.name, number) for number in range(cluster.partitions(topic))])
-    await consumer.seek_to_end()
-    for partition in consumer.assignment():
-        await consumer.position(partition)
+async def following(cluster: Kafka, topic: Topic, watch: Watch) -> AsyncIterator[None]:
+    """Sees every new record of a topic, by the gateway's reader: an aiokafka consumer is itself a load."""
 
-    async def follow() -> None:
-        async for record in consumer:
-            see(record.value)
+    def take(values: Sequence[bytes]) -> None:
+        for value in values:
+            watch.see(topic.name, value)
 
-    task = asyncio.create_task(follow())
+    ends = await cluster.ends(topic)
+    reader = Reader(cluster, {(topic.name, number): end for number, end in ends.items()}, take)
+    reader.start()
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await consumer.stop()
+        await reader.stop()
 
 
-# -- what happens --------------------------------------------------------------------------------------------------
+@asynccontextmanager
+async def following_ticks(cluster: Kafka, watch: Watch) -> AsyncIterator[None]:
+    """Sees every new price, and when it was handed to the producer, which the gateway's reader does not tell."""
+    ends, stop = await cluster.ends(TICKS), threading.Event()
+
+    def read() -> None:
+        consumer = Consumer(cluster.from_offsets("bench"))
+        consumer.assign([TopicPartition(TICKS.name, number, end) for number, end in ends.items()])
+        try:
+            while not stop.is_set():
+                message = consumer.poll(0.1)
+                if message is None or message.error() is not None:
+                    continue
+                value, (_, created_ms) = message.value(), message.timestamp()
+                assert isinstance(value, bytes)
+                watch.see(TICKS.name, value)
+                if (found := _priced(value)).price != REST:
+                    watch.sent[found.symbol, found.price] = created_ms / 1000
+        finally:
+            consumer.close()
+
+    reading = asyncio.create_task(asyncio.to_thread(read))
+    try:
+        yield
+    finally:
+        stop.set()
+        await reading
+
+
+# -- servers, and a market of our own ------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def on_servers(sockets: int) -> AsyncIterator[tuple[Kafka, str, list[Person]]]:
+    """The rooms, ready; the gateway's address; who has an account."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tickroom-bench-")))
+        say("starting Apache Kafka, PostgreSQL, Redis, users and gateway")
+        broker, postgres = stack.enter_context(KafkaServer(compiled=True)), stack.enter_context(PostgresServer())
+        redis = stack.enter_context(RedisServer())
+        url = postgres.create_database("notify")
+        known = await people(folder / "people", url, sockets)
+        cluster = await kafka.connect(broker.bootstrap, 30)
+        stack.push_async_callback(cluster.close)
+        behind = f"127.0.0.1:{free_port()}"
+        await stack.enter_async_context(rooms_behind(behind, names(), _TOKEN))
+        rooms = Four(folder, broker.bootstrap, url, redis.url, {"MAX_CONNECTIONS_PER_ADDRESS": "0"})
+        stack.push_async_callback(rooms.close)
+        stand_ins = {f"{name}_ADDRESS": f"dns:///{behind}" for name in ("STOCK_DATA", "PREDICTION")}
+        rooms.start("users", **stand_ins)
+        await rooms.start("gateway", **stand_ins).says("listening on")
+        yield cluster, rooms.base.replace("http", "ws", 1), known
 
 
 class Market:
-    """Prices at an even pace, symbol after symbol; some of them fire one rule each."""
+    """Prices at an even pace, burst after burst."""
 
-    def __init__(self, cluster: Kafka, known: list[Person], wish: Wish) -> None:
+    def __init__(self, cluster: Kafka, known: Sequence[Person], wish: Wish) -> None:
         self._cluster = cluster
-        self._wish = wish
-        self._rules: dict[str, list[Person]] = {}
-        for each in known:
-            self._rules.setdefault(each.symbol, []).append(each)
-        self._seq = self._fired = 0
+        self._rate = wish.rate
+        self._prices = prices(known, wish)
+        self._seq = 0
 
     async def run(self, watch: Watch, for_s: float) -> None:
         """Publishes for so long; `watch` is told of firings."""
-        producer = await self._cluster.producer()
-        begun, every = time.monotonic(), max(1, self._wish.rate // max(1, self._wish.firings))
-        said = begun
-        for number in range(round(self._wish.rate * for_s)):
-            wait = begun + number / self._wish.rate - time.monotonic()
+        producer = await self._cluster.producer(bulk=True)
+        begun = said = time.monotonic()
+        for number, (symbol, price) in enumerate(islice(self._prices, round(self._rate * for_s))):
+            wait = begun + (number - number % _BURST) / self._rate - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
-            symbol = names()[number % SYMBOLS]
-            price = self._firing(symbol) if number % every == every - 1 and symbol in self._rules else REST
             if price != REST:
-                watch.sent[symbol, price] = time.monotonic()
-                watch.complete.clear()
+                watch.sent[symbol, price] = time.time()
             await producer.send(
                 TICKS.name,
                 self._record(symbol, price),
@@ -255,13 +325,8 @@ class Market:
             )
             if time.monotonic() - said > _SAY_EVERY_S:
                 said = time.monotonic()
-                say(f"{said - begun:3.0f} s, {len(watch.seen.get('socket', ())):,} of {len(watch.sent):,} received")
+                say(f"{said - begun:3.0f} s, {len(watch.took('socket')):,} of {len(watch.sent):,} received")
         await producer.stop()
-
-    def _firing(self, symbol: str) -> float:
-        self._fired += 1
-        rules = self._rules[symbol]
-        return rules[self._fired % len(rules)].lower + round(self._fired % _STEPS / 10_000, 4)
 
     def _record(self, symbol: str, price: float) -> bytes:
         self._seq += 1
@@ -272,25 +337,18 @@ class Market:
         )
 
 
-async def measure(wish: Wish) -> Watch:
+async def measure_servers(wish: Wish) -> Watch:
     watch = Watch()
     async with AsyncExitStack() as stack:
-        cluster, base, known = await stack.enter_async_context(system(wish.sockets))
-        say(f"opening {wish.sockets:,} sockets")
-        opened = [await stack.enter_async_context(socket(base, each)) for each in known]
-        listening = [asyncio.create_task(listen(each, watch)) for each in opened]
+        cluster, base, known = await stack.enter_async_context(on_servers(wish.sockets))
+        await stack.enter_async_context(listening(base, known, watch))
         for topic in (TICKS, NOTIFICATIONS):
-            see = _seeing(watch, topic)
-            await stack.enter_async_context(following(cluster, topic, see))
+            await stack.enter_async_context(following(cluster, topic, watch))
         market = Market(cluster, known, wish)
         say("waiting until firings arrive")
         await warm_up(market, watch)
         await market.run(watch, wish.seconds)
         await watch.all_seen(_LATE_S)
-        for task in listening:
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*listening, return_exceptions=True)
     return watch
 
 
@@ -307,8 +365,66 @@ async def warm_up(market: Market, watch: Watch) -> None:
             raise SystemExit("firings do not arrive")
 
 
-def _seeing(watch: Watch, topic: Topic) -> Callable[[bytes], None]:
-    return lambda value: watch.see(topic.name, value)
+# -- one process, and a replay -------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def in_one_process(wish: Wish) -> AsyncIterator[tuple[Process, Kafka, str, list[Person]]]:
+    """`python -m services`, replaying; its broker; the gateway's address; who has an account."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tickroom-bench-")))
+        say("starting all rooms in one process")
+        known = await people(folder / "data", None, wish.sockets)
+        feed = folder / "ticks.csv"
+        write_feed(feed, islice(prices(known, wish), round(wish.rate * (_START_S + wish.seconds))), wish.rate)
+        running, base = await stack.enter_async_context(
+            embedded(
+                folder,
+                SECRET_KEY=_SECRET,
+                FEED=f"csv:{feed}",
+                REPLAY_RATE=str(wish.rate),
+                REPLAY_LOOP="false",
+                MAX_CONNECTIONS_PER_ADDRESS="0",
+            )
+        )
+        bootstrap = (await running.says(r"embedded broker: ([\w.:]+)"))[1]
+        partitions = {topic.name: topic.embedded_partitions for topic in TOPICS}
+        cluster = Kafka(bootstrap=bootstrap, embedded=True, log_id="", partitions=partitions)
+        stack.push_async_callback(cluster.close)
+        yield running, cluster, base.replace("http", "ws", 1), known
+
+
+def write_feed(path: Path, ticks: Iterator[Mark], rate: int) -> None:
+    """The ticks as a file whose own clock runs as fast as the replay."""
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("timestamp", "symbol", "price", "size"))
+        for number, (symbol, price) in enumerate(ticks):
+            rows.writerow((rfc3339(_OPEN + timedelta(seconds=number / rate)), symbol, price, 100))
+
+
+async def measure_one_process(wish: Wish) -> Watch:
+    watch = Watch()
+    async with AsyncExitStack() as stack:
+        running, cluster, base, known = await stack.enter_async_context(in_one_process(wish))
+        await stack.enter_async_context(listening(base, known, watch))
+        await stack.enter_async_context(following_ticks(cluster, watch))
+        await stack.enter_async_context(following(cluster, NOTIFICATIONS, watch))
+        say("waiting until firings arrive")
+        deadline = time.monotonic() + _START_S
+        while "socket" not in watch.seen:
+            if time.monotonic() > deadline:
+                raise SystemExit("firings do not arrive")
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(_SETTLE_S)
+        say(f"measuring for {wish.seconds:g} s, process {running.handle.pid}")
+        begun, worked = time.time(), cpu_s(running.handle.pid)
+        await asyncio.sleep(wish.seconds)
+        ended = time.time()
+        watch.cpu = (cpu_s(running.handle.pid) - worked) / (ended - begun)
+        await asyncio.sleep(_SOON_S)
+    watch.sent = {mark: at for mark, at in watch.sent.items() if begun <= at < ended}
+    return watch
 
 
 # -- the table -----------------------------------------------------------------------------------------------------
@@ -332,19 +448,22 @@ def table(watch: Watch, wish: Wish) -> str:
     floor = percentile(watch, TICKS.name, 0.99)
     for where, title in titles.items():
         cells = "".join(f"{percentile(watch, where, share):>10.1f}" for share in (0.5, 0.99, 1.0))
-        missing = len(watch.sent) - len(watch.seen.get(where, ()))
+        missing = len(watch.sent) - len(watch.took(where))
         lines.append(f"{title:<39}{cells}{percentile(watch, where, 0.99) / floor:>16.1f}x{missing:>9,}")
+    if watch.cpu is not None:
+        lines.append(f"the process took {watch.cpu:.0%} of a core")
     return "\n".join([*lines, f"target: p99 on the socket under {TARGET_MS} ms"])
 
 
 def percentile(watch: Watch, where: str, share: float) -> float:
     """Milliseconds within which that share of what was seen there was seen."""
-    times = sorted(watch.seen.get(where, {}).values()) or [float("nan")]
+    times = watch.took(where) or [float("nan")]
     return 1000 * times[min(len(times) - 1, int(share * len(times)))]
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description="Notify, from a price to the notification on an open socket")
+    asked.add_argument("--embedded", action="store_true", help="all rooms in one process, no server")
     asked.add_argument("--seconds", type=float, default=20.0, help="that are measured")
     asked.add_argument("--rate", type=int, default=1_000, help="ticks in a second")
     asked.add_argument("--firings", type=int, default=40, help="of them that fire a rule, about")
@@ -353,7 +472,7 @@ def main() -> None:
     raise_file_limit()
     print(machine("aiokafka", "asyncpg", "websockets", "uvicorn", "uvloop"), flush=True)
     load = Wish(wish.seconds, wish.rate, wish.firings, wish.sockets)
-    print(table(uvloop.run(measure(load)), load))
+    print(table(uvloop.run(measure_one_process(load) if wish.embedded else measure_servers(load)), load))
 
 
 if __name__ == "__main__":
