@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -86,9 +87,17 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
             runner.run(guarded())
     except* StartFailed as failures:
         print(f"tickroom: {_first(failures).detail}", file=sys.stderr)  # noqa: T201 (the one line a person needs)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)  # half-opened clients may hold threads that would delay the exit
+        _exit_now(1)  # half-opened clients may hold threads that would delay the exit
+    else:
+        if any(each is not threading.main_thread() and not each.daemon for each in threading.enumerate()):
+            _exit_now(0)  # a client whose server does not answer would wait for it for ever
+
+
+def _exit_now(code: int) -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def settle(*apps: App) -> None:

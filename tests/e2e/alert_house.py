@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -122,6 +122,10 @@ class Office:
             await asyncio.sleep(0.1)
 
 
+def _only_in(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[Any]:
+    return [one[each] for each in one if each not in other]
+
+
 def _fixed(row: FiringRow) -> tuple[Any, ...]:
     """A rule on signals tells the last price that happens to be known by then: that alone may differ."""
     price = None if row.condition in ("prediction_changed", "confidence_above") else row.price
@@ -230,8 +234,8 @@ class AlertHouse:
         found, published = await office.outcome(), await self.published()
         whole = await self.uninterrupted()
         assert len(whole.firings) > MANY
-        assert set(found.firings) - set(whole.firings) == set()
-        assert set(whole.firings) - set(found.firings) == set()
+        assert _only_in(found.firings, whole.firings) == []
+        assert _only_in(whole.firings, found.firings) == []
         assert found == whole
         assert published == whole.notifications
         return whole
