@@ -54,8 +54,8 @@ class AlertMarket(StockDataServicer):
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self._stocks = [_Stock(symbol, self._chance.uniform(96, 104)) for symbol in SYMBOLS]
-        self._bars: dict[str, list[Bar]] = {symbol: [] for symbol in SYMBOLS}
-        self._splits: dict[str, list[Split]] = {symbol: [] for symbol in SYMBOLS}
+        self.bars: dict[str, list[Bar]] = {symbol: [] for symbol in SYMBOLS}
+        self.splits: dict[str, list[Split]] = {symbol: [] for symbol in SYMBOLS}
 
     def records(self) -> Iterator[Record | Signal]:
         """Without end, in the order of their symbols; the same ones for the same seed."""
@@ -97,7 +97,7 @@ class AlertMarket(StockDataServicer):
         ratio = 2.0 if stock.fair >= 100 else 0.5
         stock.fair, stock.price = stock.fair / ratio, round(stock.price / ratio, 2)
         split = Split(ratio=ratio, effective=day.isoformat(), **self._at(stock, open_time(day)))
-        self._splits[stock.symbol].append(split)
+        self.splits[stock.symbol].append(split)
         return split
 
     def _close(self, stock: _Stock, day: date) -> Iterator[Record | Signal]:
@@ -114,7 +114,7 @@ class AlertMarket(StockDataServicer):
             final=True,
             **self._at(stock, close_time(day)),
         )
-        self._bars[stock.symbol].append(bar)
+        self.bars[stock.symbol].append(bar)
         yield bar
         yield Signal(
             symbol=stock.symbol,
@@ -149,10 +149,17 @@ class AlertMarket(StockDataServicer):
         return stock_data_pb2.LatestReply()
 
     async def History(self, request: Any, context: Any) -> stock_data_pb2.HistoryReply:
-        bars = self._bars[request.symbol]
-        found = bars[: bisect_left(bars, request.before, key=lambda bar: bar.time)][-request.limit :]
-        known = [each for each in self._splits[request.symbol] if each.time < request.before]
-        return stock_data_pb2.HistoryReply(symbol=request.symbol, bars=[_in_shares_of(bar, known) for bar in found])
+        return stock_data_pb2.HistoryReply(
+            symbol=request.symbol, bars=history(self, request.symbol, request.before, request.limit)
+        )
+
+
+def history(market: AlertMarket, symbol: str, before: str, limit: int) -> list[stock_data_pb2.Bar]:
+    """The last bars that were final before that instant, in the shares of then."""
+    bars = market.bars[symbol]
+    found = bars[: bisect_left(bars, before, key=lambda bar: bar.time)][-limit:]
+    known = [each for each in market.splits[symbol] if each.time < before]
+    return [_in_shares_of(bar, known) for bar in found]
 
 
 def _in_shares_of(bar: Bar, known: list[Split]) -> stock_data_pb2.Bar:

@@ -104,8 +104,11 @@ class Lane:
                     lines.append((line, slot))
                 else:
                     self._gauge(key).lines.add(slot, (line,))
-            if self.side.price is None or may_act(rule, watch.state, self.now) or self._unsettled(watch):
+            acts = self.side.price is not None and may_act(rule, watch.state, self.now)
+            if self.side.price is None or acts or self._unsettled(watch):
                 self._fresh.add(slot)
+            if acts and pauses_until(rule, watch.state) > self.now.time:
+                self._wait(slot, watch)  # as it did before a restart: a bar may come first, and end the pause
             if rule.expires_at is not None:
                 heappush(self._timers, (rule.expires_at, slot))
         self._lines.extend(lines)
@@ -401,9 +404,7 @@ class Lane:
                     watch.status = "fired"
                     over.append((slot, watch))
             elif outcome is Outcome.WAITS and not watch.waiting:
-                watch.waiting = True
-                self._rules.keep(slot, watch)
-                heappush(self._timers, (pauses_until(rule, state), slot))
+                self._wait(slot, watch)
             if outcome is Outcome.FIRES or state.way != way:
                 self._keep(slot, watch)
             if self._unsettled(watch):
@@ -411,6 +412,12 @@ class Lane:
         if over:
             self._leave(over)
         self._journal.firings += sorted(firings, key=lambda firing: firing.rule.id)
+
+    def _wait(self, slot: int, watch: Watch) -> None:
+        """It is looked at again when its pause ends, whatever has moved."""
+        watch.waiting = True
+        self._rules.keep(slot, watch)
+        heappush(self._timers, (pauses_until(watch.rule, watch.state), slot))
 
     def _firing(self, watch: Watch, epoch: str, seq: int, time: str) -> Firing:
         now, rule = self.now, watch.rule
