@@ -7,6 +7,7 @@ put the same code on real servers.
 
 import asyncio
 import fcntl
+import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from services.shared.positions import Position
 from services.shared.process import App, run, serve_metrics, settle, until
 from services.shared.telemetry import setup_logging
 
+_log = logging.getLogger("tickroom.kafka")
 _WAVE_S = 0.7
 _LONGEST_SOCKET_FOLDER = 80  # a Unix socket's path may have 107 bytes
 
@@ -42,7 +44,7 @@ async def main(stop: asyncio.Event) -> None:
             raise
         cluster = await until(stop, broker)
         if cluster is not None:
-            await _run_all(stop, waves(cluster))
+            await _run_all(stop, waves(cluster), cluster)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,14 @@ def _rooms(sockets: Path) -> Callable[[Kafka], Sequence[Wave]]:
     return build
 
 
-async def _run_all(stop: asyncio.Event, waves: Sequence[Wave]) -> None:
+async def _run_all(stop: asyncio.Event, waves: Sequence[Wave], cluster: Kafka) -> None:
     """Runs every app until `stop`, then stops wave after wave. Where one ends by itself, so do all."""
     stops = [asyncio.Event() for _ in waves]
     running = [
         [asyncio.create_task(app.run(ends)) for app in wave.apps] for wave, ends in zip(waves, stops, strict=True)
     ]
     everyone = [task for tasks in running for task in tasks]
-    settling = asyncio.create_task(settle(*(app for wave in waves for app in wave.apps)))
+    settling = asyncio.create_task(_settle([app for wave in waves for app in wave.apps], cluster))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({stopping, *everyone}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -107,6 +109,13 @@ async def _run_all(stop: asyncio.Event, waves: Sequence[Wave]) -> None:
     await asyncio.wait(everyone)
     for task in everyone:
         await task
+
+
+async def _settle(apps: Sequence[App], cluster: Kafka) -> None:
+    await settle(*apps)
+    if cluster.embedded:
+        what = "embedded broker: %s, for this machine only, its topics end with this process"
+        _log.info(what, cluster.bootstrap)
 
 
 @asynccontextmanager

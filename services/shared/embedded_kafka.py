@@ -109,8 +109,6 @@ class EmbeddedKafka:
 async def embedded_kafka() -> AsyncIterator[Kafka]:
     """Runs a broker with every topic of `topics.py` while the context is open."""
     broker = await asyncio.to_thread(EmbeddedKafka)  # which waits for librdkafka's own thread
-    where = broker.kafka.bootstrap
-    _log.info("embedded broker: %s, for this machine only, its topics end with this process", where)
     trimming = asyncio.create_task(broker.keep_trimmed(), name="trim the embedded broker")
     try:
         yield broker.kafka
