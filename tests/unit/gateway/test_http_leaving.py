@@ -36,12 +36,19 @@ async def test_an_export_has_everything_and_no_secret() -> None:
             "channels": await client.get("/api/v1/channels"),
             "notifications": await client.get("/api/v1/notifications"),
         }
+        items = {name: each.json()["items"] for name, each in lists.items()}
+        tried = [
+            {"channel_id": each["id"]} | delivery
+            for each in items["channels"]
+            for delivery in (await client.get(f"/api/v1/channels/{each['id']}/deliveries")).json()["items"]
+        ]
     assert answer.headers["content-type"] == "application/json"
     assert "attachment" in answer.headers["content-disposition"]
     assert answer.headers["cache-control"] == "no-store"
     found = answer.json()
-    assert list(found) == ["exported_at", "profile", "watchlist", *lists]
-    assert {name: found[name] for name in lists} == {name: each.json()["items"] for name, each in lists.items()}
+    assert set(found) == {"exported_at", "profile", "watchlist", "deliveries", *lists}
+    assert {name: found[name] for name in lists} == items
+    assert found["deliveries"] == tried
     assert found["profile"]["email"] == "ada@example.org"
     assert found["profile"]["preferences"] == {"theme": "dark"}
     assert found["watchlist"] == ["AAPL"]
