@@ -100,7 +100,6 @@ class Kafka:
             "decoder": pass_through,
             "max_records": MAX_RECORDS,
             "polling_interval": self.profile.batch_timeout_ms / 1000,
-            # whoever comes or goes, a partition that stays with its owner is not touched
             "partition_assignment_strategy": ("cooperative-sticky",),
             "fetch_max_wait_ms": self.profile.fetch_max_wait_ms,
             "fetch_max_bytes": 8 << 20,

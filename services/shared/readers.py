@@ -200,7 +200,7 @@ class StatefulReader:
             self._go_back({partition: slot}, error)
             raise
 
-    # -- the group ------------------------------------------------------------------------------------------------
+    # -- the group -------------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: Sequence[int]) -> None:
         """Called by the group's coordinator; nothing is delivered from these partitions until they are loaded."""
@@ -289,8 +289,9 @@ class StatefulReader:
         """Shows in Kafka that somebody is here. What has moved since will be committed with its checkpoint."""
         still = {number: slot.next_offset for number, slot in slots.items() if not slot.since}
         self._member.commit(still)
-        for number in still if self._troubled else ():  # a checkpoint shows whether an outage is over
-            slots[number].since = max(1, slots[number].since)
+        if self._troubled:  # a checkpoint shows whether an outage is over
+            for number in still:
+                slots[number].since = 1
 
     # -- one partition ---------------------------------------------------------------------------------------------
 

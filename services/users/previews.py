@@ -16,10 +16,9 @@ from services.shared.events import parse_time, rfc3339
 from services.users.clients import Market
 from services.users.core import wording
 from services.users.core.asked import Asked
-from services.users.core.drafts import Draft, checked, refused, timed
+from services.users.core.drafts import checked, refused, timed
 from services.users.core.journal import Firing
 from services.users.core.preview import Price, in_old_shares, preview, records_of, ticks_of
-from services.users.core.rules import Rule
 
 _AT_ONCE: Final = 2
 OF_BARS: Final = (
@@ -78,7 +77,7 @@ class Previews:
             raise refused([FieldError("conditions", "must be on prices: predictions are not kept")])
         draft = timed(asked.rule, draft, "")
         symbol = await self.market.symbol(draft.symbol)
-        rule = _rule(draft, symbol)
+        rule = draft.rule("preview", "", symbol)
         if asked.ticks is not None:
             records, resolution = ticks_of(symbol, _prices(asked.ticks)), OF_TICKS
         else:
@@ -93,23 +92,6 @@ class Previews:
 def _fired(firing: Firing) -> Fired:
     condition, message = firing.condition.type, wording.message(firing)
     return Fired(firing.time, firing.price, firing.before, condition, firing.threshold, message)
-
-
-def _rule(draft: Draft, symbol: str) -> Rule:
-    return Rule(
-        id="preview",
-        version=1,
-        user_id="",
-        symbol=symbol,
-        conditions=draft.conditions,
-        trigger=draft.trigger,
-        cooldown_s=draft.cooldown_s,
-        hysteresis_pct=draft.hysteresis_pct,
-        expires_at=draft.expires_at,
-        message=draft.message,
-        market_hours_only=draft.market_hours_only,
-        snoozed_until=draft.snoozed_until,
-    )
 
 
 def _prices(ticks: Sequence[tuple[str, float]]) -> list[Price]:

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import Final, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
 
@@ -28,11 +28,10 @@ from services.shared.events import parse_time, rfc3339
 from services.users.core.asked import Asked, AskedCondition, wrong_condition
 from services.users.core.condition import Source
 from services.users.core.conditions import AnyCondition, decode_conditions
+from services.users.core.delivery_channels import WEBSOCKET
 from services.users.core.instants import later
-from services.users.core.rules import Trigger
+from services.users.core.rules import Rule, Trigger
 from services.users.core.templates import wrong_template
-
-SOCKET: Final = "websocket"
 
 Status = Literal["active", "pending", "paused", "fired", "expired"]
 
@@ -56,6 +55,23 @@ class Draft:
     def source(self) -> Source:
         """The topic that it waits on."""
         return self.conditions[0].source
+
+    def rule(self, rule_id: str, user_id: str, symbol: str) -> Rule:
+        """Its first version. symbol: as the feed calls it."""
+        return Rule(
+            id=rule_id,
+            version=1,
+            user_id=user_id,
+            symbol=symbol,
+            conditions=self.conditions,
+            trigger=self.trigger,
+            cooldown_s=self.cooldown_s,
+            hysteresis_pct=self.hysteresis_pct,
+            expires_at=self.expires_at,
+            message=self.message,
+            market_hours_only=self.market_hours_only,
+            snoozed_until=self.snoozed_until,
+        )
 
 
 def checked(asked: Asked) -> Draft:
@@ -181,7 +197,7 @@ def _message(asked: str | None, errors: list[FieldError]) -> str | None:
 def _channels(asked: tuple[str, ...], errors: list[FieldError]) -> tuple[str, ...]:
     if len(asked) > MOST_CHANNELS:
         errors.append(FieldError("channels", f"must be up to {MOST_CHANNELS}"))
-    return tuple(dict.fromkeys(asked)) or (SOCKET,)
+    return tuple(dict.fromkeys(asked)) or (WEBSOCKET,)
 
 
 def known_or_refused(channels: Sequence[str], known: Sequence[str]) -> None:

@@ -26,8 +26,6 @@ _deliveries: Final = table_of(DeliveryRow)
 _attempts: Final = table_of(AttemptRow)
 _notifications: Final = table_of(NotificationRow)
 _WAITING: Final = text("deliveries.status = 'waiting'")  # word for word as in the partial index
-
-
 _NOW: Final = bindparam("now", type_=String)
 _DUE: Final = select(_channels.c.id).where(
     _channels.c.enabled,

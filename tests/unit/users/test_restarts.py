@@ -12,8 +12,8 @@ from services.users.core.alerts import Alerts
 from services.users.core.bars import Past
 from services.users.core.condition import Source
 from services.users.core.drafts import checked
-from services.users.core.journal import Firing, Watch
-from services.users.core.rules import Rule, RuleState
+from services.users.core.journal import Watch
+from services.users.core.rules import RuleState
 from tests.e2e.alert_market import AlertMarket, history, rules
 
 _SYMBOLS = 10  # of one partition
@@ -31,21 +31,7 @@ class Process:
         self._market, self._symbols = market, symbols
         drafts = ((rule_id, checked(asked), asked.symbol) for rule_id, asked in rules() if asked.symbol in symbols)
         self._rules = {
-            rule_id: Watch(
-                Rule(
-                    rule_id,
-                    1,
-                    "somebody",
-                    symbol,
-                    draft.conditions,
-                    draft.trigger,
-                    draft.cooldown_s,
-                    draft.hysteresis_pct,
-                    draft.expires_at,
-                    draft.message,
-                    draft.market_hours_only,
-                )
-            )
+            rule_id: Watch(draft.rule(rule_id, "somebody", symbol))
             for rule_id, draft, symbol in drafts
             if draft.source == source
         }
@@ -56,10 +42,8 @@ class Process:
     def begin(self) -> None:
         """With what was stored, and nothing else."""
         self._alerts = Alerts(self._states)
-        stored = [Watch(each.rule, _decode(_encode(each.state))) for each in self._rules.values()]
-        self._alerts.load(
-            [each for each, kept in zip(stored, self._rules.values(), strict=True) if kept.status == "active"]
-        )
+        stored = (each for each in self._rules.values() if each.status == "active")
+        self._alerts.load([Watch(each.rule, _decode(_encode(each.state))) for each in stored])
         for symbol in self._symbols:
             if days := self._alerts.looks_back(symbol)[0]:
                 self._alerts.give(symbol, self._past(symbol, days + 1), ())
@@ -73,7 +57,8 @@ class Process:
 
     def checkpoint(self) -> None:
         journal = self._alerts.journal
-        self.fired |= {_key(each): (each.time, each.price) for each in journal.firings if _key(each) not in self.fired}
+        for each in journal.firings:
+            self.fired.setdefault((each.rule.id, each.seq, each.silent), (each.time, each.price))
         for watch in journal.changed.values():
             self._rules[watch.rule.id] = msgspec.structs.replace(watch, state=_decode(_encode(watch.state)))
         self._states |= {symbol: self._alerts.state(symbol) for symbol in journal.moved}
@@ -84,10 +69,6 @@ class Process:
         return [
             Past(each.end, each.high, each.low, each.volume) for each in history(self._market, symbol, before, count)
         ]
-
-
-def _key(firing: Firing) -> tuple[str, int, bool]:
-    return firing.rule.id, firing.seq, firing.silent
 
 
 @pytest.mark.parametrize("seed", range(2))
