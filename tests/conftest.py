@@ -4,8 +4,12 @@ Contract tests ask for `database_url` and `kafka_cluster` and so run on every ki
 but what is built in, on real servers, and by --full on one of each.
 """
 
+import faulthandler
 import os
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
+from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -15,6 +19,8 @@ from services.shared.kafka import Kafka, connect
 from tests.servers import kafka, postgres, redis
 
 _APACHE_KAFKA = pytest.mark.apache_kafka
+_GRACE_S: Final = 60.0
+_STDERR: Final = os.dup(sys.__stderr__.fileno()) if sys.__stderr__ else 2  # before pytest captures it
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +49,31 @@ def _is_mixed(item: pytest.Item) -> bool:
     params = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
     servers = {params[name] for name in ("_kafka_server", "database_url") if name in params} if params else set()
     return len(servers) == 2 and servers not in _ALIKE
+
+
+@contextmanager
+def _limited(limit_s: float) -> Iterator[None]:
+    """Whoever is longer here shows where it hangs and ends this process: the run goes on with another worker."""
+    faulthandler.dump_traceback_later(limit_s, exit=True, file=_STDERR)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """pytest-timeout can only interrupt what is in Python, and does so once."""
+    mark = item.get_closest_marker("timeout")
+    with _limited(_GRACE_S + (mark.args[0] if mark else float(item.config.getini("timeout")))):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    """An event loop that closes waits for its threads, however long."""
+    with _limited(2 * _GRACE_S):
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

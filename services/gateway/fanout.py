@@ -83,14 +83,16 @@ class Fanout:
 
     async def stop(self) -> None:
         """Finishes the batch in hand."""
-        for task in (self._loading, self._beginning_anew):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        if self._reader is not None:
-            await self._reader.stop()
-        if self._window is not None:
-            self._window.close()
+        try:
+            for task in (self._loading, self._beginning_anew):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+        finally:  # even where somebody does not wait for that: its thread would never end
+            if self._reader is not None:
+                await self._reader.stop()
+            if self._window is not None:
+                self._window.close()
 
     async def _begin(self) -> None:
         ends = {

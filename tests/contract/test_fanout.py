@@ -1,6 +1,7 @@
 """The front door's reader: everything new once and in order; what was before, from those who remember it."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -194,3 +195,21 @@ async def test_a_stop_before_the_answers_came_is_clean(kafka_cluster: Kafka) -> 
     async with _reading(kafka_cluster, Hall(), never) as reading:
         assert not reading.loaded.is_set()
     await Fanout(kafka_cluster, Hall(), prices=never, signals=never).stop()
+
+
+async def test_a_stop_that_nobody_waits_for_ends_the_reader_too(kafka_cluster: Kafka) -> None:
+    async def slow_to_leave() -> Sequence[bytes]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(60)
+        return []
+
+    reading = Fanout(kafka_cluster, Hall(), prices=slow_to_leave, signals=_NOTHING)
+    await reading.start()
+    await asyncio.sleep(0)  # now it asks
+    threads = [each for each in threading.enumerate() if each.name == "gateway reader"]
+    assert len(threads) == 1
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reading.stop(), 0.2)
+    await until(lambda: not threads[0].is_alive())

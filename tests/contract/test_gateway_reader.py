@@ -1,14 +1,14 @@
 """The gateway's own reader: from given offsets on, in order, in batches, through outages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from services.gateway import reader
-from services.gateway.reader import Reader
+from services.gateway.reader import Reader, Take
 from services.shared.embedded_kafka import EmbeddedKafka
 from services.shared.kafka import Kafka
 from services.shared.topics import SIGNALS, TICKS
@@ -30,11 +30,13 @@ class Shelf:
 
 
 @asynccontextmanager
-async def _reading(kafka: Kafka, offsets: dict[tuple[str, int], int], shelf: Shelf) -> AsyncIterator[None]:
-    reading = Reader(kafka, offsets, shelf.take)
+async def _reading(
+    kafka: Kafka, offsets: dict[tuple[str, int], int], take: Take, lost: Callable[[], None] = lambda: None
+) -> AsyncIterator[Reader]:
+    reading = Reader(kafka, offsets, take, lost)
     reading.start()
     try:
-        yield
+        yield reading
     finally:
         await reading.stop()
 
@@ -58,7 +60,7 @@ async def test_it_reads_from_the_offsets_on_in_order_within_each_partition(kafka
     await _publish(kafka_cluster, b"old", topic=SIGNALS.name)
     shelf = Shelf()
     offsets = {(TICKS.name, 0): 7, (TICKS.name, 1): 0, (SIGNALS.name, 0): 1}
-    async with _reading(kafka_cluster, offsets, shelf):
+    async with _reading(kafka_cluster, offsets, shelf.take):
         await _publish(kafka_cluster, *_numbered(10, 500))
         await _publish(kafka_cluster, *(b"other %d" % number for number in range(500)), partition=1)
         await _publish(kafka_cluster, b"new", topic=SIGNALS.name)
@@ -70,7 +72,7 @@ async def test_it_reads_from_the_offsets_on_in_order_within_each_partition(kafka
 
 async def test_what_was_published_together_arrives_together(kafka_cluster: Kafka) -> None:
     shelf = Shelf()
-    async with _reading(kafka_cluster, {(TICKS.name, 0): 0}, shelf):
+    async with _reading(kafka_cluster, {(TICKS.name, 0): 0}, shelf.take):
         await _publish(kafka_cluster, b"first")
         await until(lambda: len(shelf.values) == 1)
         producer = await kafka_cluster.producer()
@@ -91,7 +93,7 @@ def test_one_batch_at_a_time_however_slow_it_is_taken(run: Run, monkeypatch: pyt
         broker = EmbeddedKafka()
         shelf = Shelf()
         await _publish(broker.kafka, *_numbered(0, 100))
-        async with _reading(broker.kafka, {(TICKS.name, 0): 0}, shelf):
+        async with _reading(broker.kafka, {(TICKS.name, 0): 0}, shelf.take):
             await until(lambda: len(shelf.values) == 100)
         assert shelf.values == _numbered(0, 100)
         assert max(map(len, shelf.batches)) == 10
@@ -102,7 +104,7 @@ def test_one_batch_at_a_time_however_slow_it_is_taken(run: Run, monkeypatch: pyt
 
 async def test_records_without_a_value_are_nothing(kafka_cluster: Kafka) -> None:
     shelf = Shelf()
-    async with _reading(kafka_cluster, {(TICKS.name, 0): 0}, shelf):
+    async with _reading(kafka_cluster, {(TICKS.name, 0): 0}, shelf.take):
         producer = await kafka_cluster.producer()
         for value in (b"1", None, b"2"):
             await producer.send_and_wait(TICKS.name, value, partition=0, key=b"k")
@@ -114,11 +116,9 @@ async def test_records_without_a_value_are_nothing(kafka_cluster: Kafka) -> None
 async def test_where_what_comes_next_is_not_there_it_says_so_and_goes_nowhere(kafka_cluster: Kafka) -> None:
     await _publish(kafka_cluster, *_numbered(0, 10))
     shelf, lost = Shelf(), asyncio.Event()
-    reading = Reader(kafka_cluster, {(TICKS.name, 0): 11}, shelf.take, lost.set)
-    reading.start()
-    await asyncio.wait_for(lost.wait(), 60)
-    await _publish(kafka_cluster, b"later")
-    await reading.stop()
+    async with _reading(kafka_cluster, {(TICKS.name, 0): 11}, shelf.take, lost.set):
+        await asyncio.wait_for(lost.wait(), 60)
+        await _publish(kafka_cluster, b"later")
     assert shelf.values == []
 
 
@@ -132,19 +132,17 @@ async def test_an_error_of_the_taker_is_told_and_stops_nothing(kafka_cluster: Ka
         if values == [b"bad"]:
             raise ValueError("bad")
 
-    reading = Reader(kafka_cluster, {(TICKS.name, 0): 0}, take)
-    reading.start()
-    for value in (b"bad", b"good"):
-        await _publish(kafka_cluster, value)
-        await until(lambda value=value: value in shelf.values)  # type: ignore[misc]
-    await reading.stop()
+    async with _reading(kafka_cluster, {(TICKS.name, 0): 0}, take):
+        for value in (b"bad", b"good"):
+            await _publish(kafka_cluster, value)
+            await until(lambda value=value: value in shelf.values)  # type: ignore[misc]
     assert [str(each) for each in complaints] == ["bad"]
 
 
 async def test_an_outage_is_said_once_and_ends_by_itself(caplog: pytest.LogCaptureFixture) -> None:
     broker = await asyncio.to_thread(EmbeddedKafka)
     shelf = Shelf()
-    async with _reading(broker.kafka, {(TICKS.name, 0): 0}, shelf):
+    async with _reading(broker.kafka, {(TICKS.name, 0): 0}, shelf.take):
         await _publish(broker.kafka, b"before")
         await until(lambda: shelf.values == [b"before"])
         broker.set_up(False)
@@ -160,7 +158,6 @@ async def test_an_outage_is_said_once_and_ends_by_itself(caplog: pytest.LogCaptu
 
 async def test_it_can_start_before_the_broker_and_stop_without_it(caplog: pytest.LogCaptureFixture) -> None:
     nowhere = Kafka(bootstrap="127.0.0.1:9", embedded=True, log_id="", partitions={})
-    reading = Reader(nowhere, {(TICKS.name, 0): 0}, Shelf().take)
-    reading.start()
-    await until(lambda: bool(caplog.messages))
-    await asyncio.wait_for(reading.stop(), 10)
+    async with _reading(nowhere, {(TICKS.name, 0): 0}, Shelf().take) as reading:
+        await until(lambda: bool(caplog.messages))
+        await asyncio.wait_for(reading.stop(), 10)

@@ -18,6 +18,7 @@ from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerFailed
 from tests.servers.redis import RedisServer
+from tests.unit.gateway.serving import until
 
 
 @pytest.mark.parametrize("round_", [1, 2])
@@ -28,6 +29,15 @@ async def test_every_test_gets_an_empty_database(postgres_url: str, round_: int)
         assert await connection.fetchval("SELECT count(*) FROM left_behind") == 0
     finally:
         await connection.close()
+
+
+async def test_a_server_that_ended_by_itself_is_told_of_with_its_last_words() -> None:
+    with RedisServer() as server:
+        server.check()
+        os.kill(server.pid, signal.SIGTERM)
+        await until(lambda: psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE)
+        with pytest.raises(ServerFailed, match=r"^redis has ended with code -?\d+:\n(.*\n)*.*(bye|SIGTERM)"):
+            server.check()
 
 
 async def test_postgres_keeps_its_data_over_a_stop_and_a_kill() -> None:

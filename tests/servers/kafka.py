@@ -28,7 +28,7 @@ _TOOLS = Path(__file__).resolve().parents[2] / ".tools"
 _JAVA = 17
 _JVM = (
     "-Xms64m",
-    "-Xmx320m",
+    "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -74,6 +74,7 @@ class KafkaServer(Server):
 
     def empty(self) -> None:
         """Removes every group and topic. Waits for members that were killed: the broker drops them after seconds."""
+        self.check()
         admin = self._admin()
         deadline = time.monotonic() + 30.0
         while groups := [group.group_id for group in admin.list_consumer_groups().result().valid]:

@@ -77,6 +77,11 @@ class Server(ABC):
             time.sleep(0.05)
         return self
 
+    def check(self) -> None:
+        """Raises ServerFailed, with its last words, where it has ended by itself."""
+        if self._process is not None and (code := self._process.poll()) is not None:
+            raise ServerFailed(f"{self.name} has ended with code {code}:\n{self._last_words()}")
+
     def stop(self) -> int | None:
         """An orderly end; SIGKILL for a server that does not listen. Its exit code, None where it did not run."""
         return self._end(self.stop_signal)
