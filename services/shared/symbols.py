@@ -5,7 +5,7 @@ from typing import Final
 
 from services.shared.errors import FieldError, InvalidInput
 
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
+_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]{0,14}")
 
 COMPANY_NAMES: Final = {
     "alphabet": "GOOGL",
@@ -28,14 +28,14 @@ FORMER_SYMBOLS: Final = {"META": "FB", "GOOGL": "GOOG"}
 
 def normalise(symbol: str) -> str:
     """`symbol` trimmed, in upper case. Raises InvalidInput (`bad_symbol`) for all but 1-15 of A-Z 0-9 . -"""
-    cleaned = symbol.strip().upper()
-    if not _SYMBOL.fullmatch(cleaned):
+    cleaned = symbol.strip()
+    if not _SYMBOL.fullmatch(cleaned):  # before it is in upper case: that makes SS of ß
         raise InvalidInput(
             "a symbol has 1 to 15 letters, digits, dots or dashes",
             code="bad_symbol",
             errors=(FieldError("symbol", "not a symbol"),),
         )
-    return cleaned
+    return cleaned.upper()
 
 
 def resolve(text: str, known: frozenset[str] | set[str] | dict[str, object]) -> str | None:

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.shared.errors import InvalidInput
@@ -24,6 +24,8 @@ def test_what_is_not_known_is_none(text: str) -> None:
 
 
 @given(st.text(max_size=20))
+@example("\N{LATIN SMALL LETTER SHARP S}")
+@example("\N{LATIN SMALL LETTER DOTLESS I}BM")
 def test_a_normalised_symbol_is_always_a_symbol(text: str) -> None:
     if not re.fullmatch(r"\s*[A-Za-z0-9][A-Za-z0-9.\-]{0,14}\s*", text):
         with pytest.raises(InvalidInput, match="symbol"):
