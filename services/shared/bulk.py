@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import Table
 
 _MOST_PARAMETERS: Final = 5_000
+_MANY: Final = 50
 
 Rows = Sequence[Mapping[str, Any]]
 """By the name of a column; the same names in each."""
@@ -46,7 +47,7 @@ async def insert_new(session: AsyncSession, table: Table, rows: Rows, *, in_turn
     if takes_columns(session):
         await session.execute(_insert_new(table, tuple(rows[0]), in_turn), as_columns(rows))
     else:
-        await session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+        await session.execute(_insert_new_each(table), rows)
 
 
 async def insert_or_update(session: AsyncSession, table: Table, rows: Rows, key: tuple[str, ...]) -> None:
@@ -57,7 +58,7 @@ async def insert_or_update(session: AsyncSession, table: Table, rows: Rows, key:
     if takes_columns(session):
         await session.execute(_insert_or_update(table, names, key), as_columns(rows))
     else:
-        await session.execute(_updating(sqlite.insert(table), names, key), rows)
+        await session.execute(_insert_or_update_each(table, names, key), rows)
 
 
 async def insert_told(session: AsyncSession, table: Table, rows: Rows) -> set[str]:
@@ -66,9 +67,11 @@ async def insert_told(session: AsyncSession, table: Table, rows: Rows) -> set[st
         return set()
     if takes_columns(session):
         return set(await session.scalars(_insert_told(table, tuple(rows[0])), as_columns(rows)))
+    if len(rows) < _MANY:
+        return set(await session.scalars(_insert_told_each(table), rows))
     ids = [row["id"] for row in rows]
     before = await _present(session, table, ids)
-    await session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+    await session.execute(_insert_new_each(table), rows)
     return await _present(session, table, ids) - before  # half the time of RETURNING
 
 
@@ -100,6 +103,21 @@ def _insert_told(table: Table, names: tuple[str, ...]) -> Any:
 @cache
 def _insert_or_update(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> Any:
     return _updating(_insert(table, names), names, key)
+
+
+@cache
+def _insert_new_each(table: Table) -> Any:
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _insert_told_each(table: Table) -> Any:
+    return _insert_new_each(table).returning(table.c.id)
+
+
+@cache
+def _insert_or_update_each(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> Any:
+    return _updating(sqlite.insert(table), names, key)
 
 
 def _insert(table: Table, names: tuple[str, ...], in_turn: str = "") -> PostgresInsert:

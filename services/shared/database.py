@@ -10,15 +10,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Table, event, make_url, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from services.shared import sqlite
 from services.shared.config import SharedSettings
 from services.shared.errors import StartFailed
 
@@ -32,7 +34,9 @@ _SERVICES = Path(__file__).resolve().parents[1]
 class Database:
     """A room's database. Close it when done."""
 
-    def __init__(self, engine: AsyncEngine, room: str, start_timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, engine: AsyncEngine, room: str, start_timeout_s: float = 60.0, inline: sqlite.Inline | None = None
+    ) -> None:
         self.engine = engine
         self.room = room
         self.sqlite = engine.dialect.name == "sqlite"
@@ -41,25 +45,41 @@ class Database:
         reading = engine.execution_options(tickroom_read=True)
         self._streams = async_sessionmaker(reading, expire_on_commit=False)
         # at READ COMMITTED each statement sees for itself anyway: to begin and to end would be two more turns
-        alone = reading if self.sqlite else reading.execution_options(isolation_level="AUTOCOMMIT")
-        self._readers = async_sessionmaker(alone, expire_on_commit=False)
+        self._alone = reading if self.sqlite else reading.execution_options(isolation_level="AUTOCOMMIT")
+        self._readers = async_sessionmaker(self._alone, expire_on_commit=False)
         self._writing = asyncio.Lock()
+        self._inline = inline
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session whose work is committed at the end, or rolled back whole on an error. SQLite: one at a time."""
+    async def transaction(self, *, brief: bool = False) -> AsyncIterator[AsyncSession]:
+        """A session whose work is committed at the end, or rolled back whole on an error. SQLite: one at a time.
+
+        brief: nothing but statements that find their rows by an index, and rows by the hundred at most; SQLite executes
+        those in the event loop.
+        """
         if self.sqlite:
-            async with self._writing, self._sessions.begin() as session:
+            begin = self._inline.transaction if brief and self._inline else self._sessions.begin
+            async with self._writing, begin() as session:
                 yield session
+        elif brief:
+            async with self.engine.begin() as connection:
+                yield cast(AsyncSession, _Statements(connection))
         else:
             async with self._sessions.begin() as session:
                 yield session
 
     @asynccontextmanager
-    async def reading(self, *, streams: bool = False) -> AsyncIterator[AsyncSession]:
-        """A session for reading: it never waits for a writer. streams: for `session.stream` too."""
-        async with self._streams() if streams else self._readers() as session:
-            yield session
+    async def reading(self, *, streams: bool = False, brief: bool = False) -> AsyncIterator[AsyncSession]:
+        """A session for reading: it never waits for a writer. streams: for `session.stream` too; brief: as above."""
+        if brief and self._inline is not None:
+            async with self._inline.reading() as session:
+                yield session
+        elif brief:
+            async with self._alone.connect() as connection:
+                yield cast(AsyncSession, _Statements(connection))
+        else:
+            async with self._streams() if streams else self._readers() as session:
+                yield session
 
     @asynccontextmanager
     async def holding(self, lock: str) -> AsyncIterator[AsyncSession | None]:
@@ -105,6 +125,8 @@ class Database:
                 await connection.run_sync(_run_alembic, self.room)
 
     async def close(self) -> None:
+        if self._inline is not None:
+            await self._inline.close()
         await self.engine.dispose()
 
     async def _wait(self) -> None:
@@ -125,6 +147,19 @@ class Database:
                     _log.info("waiting for the database at %s (%g s at most)", where, self._start_timeout_s)
                     said = True
                 await asyncio.sleep(0.5)
+
+
+class _Statements:
+    """What stores use of an AsyncSession, for Core statements."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self.execute = connection.execute
+        self.scalars = connection.scalars
+        self.scalar = connection.scalar
+
+    def get_bind(self) -> AsyncConnection:
+        return self._connection
 
 
 def open_database(settings: SharedSettings, room: str) -> Database:
@@ -151,19 +186,22 @@ def open_database(settings: SharedSettings, room: str) -> Database:
         }
         engine = create_async_engine(url, pool_size=8, max_overflow=8, hide_parameters=True, connect_args=options)
         _ask_after_a_pause(engine)
+        inline = None
     else:
         try:
             settings.data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StartFailed(f"DATA_DIR: {settings.data_dir} can't be used: {error.strerror}") from None
-        engine = create_async_engine(f"sqlite+aiosqlite:///{settings.data_dir / room}.sqlite", hide_parameters=True)
-        _tune_sqlite(engine)
-    return Database(engine, room, settings.start_timeout_s)
+        file = settings.data_dir / f"{room}.sqlite"
+        engine = create_async_engine(f"sqlite+aiosqlite:///{file}", hide_parameters=True)
+        sqlite.tune(engine.sync_engine)
+        inline = sqlite.Inline(file)
+    return Database(engine, room, settings.start_timeout_s, inline)
 
 
 def upsert(session: AsyncSession, table: Table | Any) -> Any:
     """INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, in the session's dialect."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    dialect = sqlite_dialect if session.get_bind().dialect.name == "sqlite" else postgresql
     return dialect.insert(table)
 
 
@@ -212,23 +250,6 @@ def _ask_after_a_pause(engine: AsyncEngine) -> None:
                 dialect.do_ping(connection)
             except Exception as error:
                 raise InvalidatePoolError from error
-
-
-def _tune_sqlite(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
-    def connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def began(connection: Connection) -> None:
-        # a deferred transaction that reads and then writes fails at once when another wrote in between
-        connection.exec_driver_sql(
-            "BEGIN" if connection.get_execution_options().get("tickroom_read") else "BEGIN IMMEDIATE"
-        )
 
 
 def _current_version(connection: Connection) -> str | None:

@@ -24,8 +24,8 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
-    literal,
     select,
     update,
 )
@@ -239,14 +239,21 @@ async def _move(session: AsyncSession, rows: Table, offsets: bulk.Rows) -> set[i
         return set(await session.scalars(_moving_all(rows), bulk.as_columns(offsets)))
     moved = set[int]()
     for each in offsets:
-        moved.update(await session.scalars(_moving(rows, {name: literal(value) for name, value in each.items()})))
+        moved.update(await session.scalars(_moving_each(rows), {f"b_{name}": value for name, value in each.items()}))
     return moved
+
+
+_MOVED = ("reader", "partition", "claim", "log_id", "next_offset")
 
 
 @cache
 def _moving_all(rows: Table) -> Any:
-    names = ("reader", "partition", "claim", "log_id", "next_offset")
-    return _moving(rows, dict(bulk.given(*(rows.c[name] for name in names)).c))
+    return _moving(rows, dict(bulk.given(*(rows.c[name] for name in _MOVED)).c))
+
+
+@cache
+def _moving_each(rows: Table) -> Any:
+    return _moving(rows, {name: bindparam(f"b_{name}", type_=rows.c[name].type) for name in _MOVED})
 
 
 def _moving(rows: Table, to: Mapping[str, ColumnElement[Any]]) -> Any:

@@ -399,7 +399,7 @@ class StatefulReader:
     async def _save(self, slots: Mapping[int, _Slot]) -> None:
         if not slots:
             return
-        async with self._database.transaction() as session:
+        async with self._database.transaction(brief=True) as session:
             states = await self._work.store(session, list(slots))
             for partition, slot in slots.items():
                 slot.states.update(states[partition])

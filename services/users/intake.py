@@ -59,7 +59,7 @@ class Intake:
 
     async def look(self) -> float:
         """Takes in what is new for the partitions that are ours. Returns after how many seconds to look again."""
-        async with self._database.reading() as session:
+        async with self._database.reading(brief=True) as session:
             found = await watching.symbols_with_news(session)
         sources = ((desk, [symbol for source, symbol in found if source == desk.work.source]) for desk in self._desks)
         return min([await self._look_at(desk, symbols) for desk, symbols in sources])

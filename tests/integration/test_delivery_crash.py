@@ -40,14 +40,13 @@ async def test_killed_in_between_nothing_is_lost(tmp_path: Path) -> None:
             ada = await login(base)
             told: set[str] = set()
             async with asyncio.timeout(100):
-                while not told or _arrived(hook.requests) != told:
+                while len(told) < 6 or _arrived(hook.requests) != told:  # the receiver got some of the first twice
                     await asyncio.sleep(1)
                     told = await _told(ada)
             bodies: dict[str, set[bytes]] = {}
             for request in hook.requests:
                 bodies.setdefault(request.headers["x-tickroom-id"], set()).add(request.body)
             assert {len(each) for each in bodies.values()} == {1}
-            assert len(told) >= 6
 
 
 def _arrived(requests: list[Any]) -> set[str]:

@@ -331,12 +331,12 @@ async def test_a_database_that_is_away_is_waited_for(tmp_path: Path, monkeypatch
         reading = Database.reading
         calls = 0
 
-        def away(self: Database) -> object:
+        def away(self: Database, *, brief: bool = False) -> object:
             nonlocal calls
             calls += 1
             if calls < 4:
                 raise OSError("away")
-            return reading(self)
+            return reading(self, brief=brief)
 
         monkeypatch.setattr(Database, "reading", away)
         await post.fire(await post.rule(channel.name))

@@ -118,7 +118,7 @@ class Deliverer:
         now = self._now()
         if free <= 0:
             return 0
-        async with self._database.reading() as session:
+        async with self._database.reading(brief=True) as session:
             if not await deliveries.is_any_due(session, rfc3339(now)):
                 return 0
         async with self._database.transaction() as session:
