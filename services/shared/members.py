@@ -14,7 +14,6 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from faststream import AckPolicy
 from faststream.confluent import KafkaBroker
-from faststream.confluent.annotations import KafkaMessage
 
 from services.shared.kafka import Kafka
 from services.shared.topics import Reader
@@ -107,9 +106,9 @@ class Member:
         )
 
         @subscriber  # type: ignore[untyped-decorator]  # the types of what `batches` names are open
-        async def batch(message: KafkaMessage) -> None:
+        async def batch(messages: tuple[Message, ...]) -> None:
             found: dict[int, list[Raw]] = {}
-            for each in message.raw_message if isinstance(message.raw_message, tuple) else (message.raw_message,):
+            for each in messages:
                 raw = _raw(each)
                 found.setdefault(raw.partition, []).append(raw)
             await self._owner.take(found)

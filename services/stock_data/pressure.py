@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from services.shared.topics import Reader
 from services.stock_data import metrics
 
-_BUSY_SHARE: Final = 0.05  # of the limit, sent between two questions
+_BUSY_SHARE: Final = 0.1  # of the limit, sent between two questions
 
 _log = logging.getLogger("tickroom.stock_data")
 

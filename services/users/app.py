@@ -110,7 +110,7 @@ class Office:
     async def _worker(self) -> AsyncIterator[Sequence[Awaitable[Any]]]:
         """Watches prices, takes rules in, publishes notifications. Yields what must not end by itself."""
         kafka, database, settings = self._kafka, self._database, self._settings
-        producer = await kafka.producer()
+        producer = await kafka.producer(linger_ms=0)
         relay = Relay(database, producer, kafka.partitions(NOTIFICATIONS), _timestamp, self._outbox, self._look_every_s)
         history = GrpcHistory(settings.stock_data_address, self._token())
         desks = [self._desk(ALERTS, "prices", history), self._desk(ALERTS_ON_SIGNALS, "signals", history)]

@@ -22,9 +22,9 @@ import msgspec
 import psutil
 import uvloop
 from aiokafka import AIOKafkaProducer
+from confluent_kafka import Message
 from faststream import AckPolicy
 from faststream.confluent import KafkaBroker
-from faststream.confluent.annotations import KafkaMessage
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -121,10 +121,9 @@ async def alone(kafka: Kafka, folder: Path, progress: Progress) -> AsyncIterator
     subscriber = broker.subscriber(TICKS.name, group_id="bench-alone", ack_policy=AckPolicy.MANUAL, **kafka.batches())
 
     @subscriber  # type: ignore[untyped-decorator]  # an argument of `batches()` may be anything
-    async def batch(message: KafkaMessage) -> None:
+    async def batch(messages: tuple[Message, ...]) -> None:
         progress.begins()
-        raw = message.raw_message
-        progress.took(len(raw) if isinstance(raw, tuple) else 1)
+        progress.took(len(messages))
 
     yield Contender(broker, _nothing)
 
