@@ -1,11 +1,12 @@
 """Publishes notifications that are stored and not yet on topic `notifications`: at start, and whenever the bell rings.
 
 In order per user: one relay at a time, rows by number, one partition per user, and the producer keeps their order.
-A crash between Kafka's acknowledgement and the mark repeats some; their ids tell.
+A crash between Kafka's acknowledgement and the mark, a fifth of a second later, repeats some; their ids tell.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Final
@@ -26,6 +27,9 @@ MOST_AT_ONCE: Final = 500
 _BUSY_S: Final = 0.02  # another process is publishing
 _HOLD_S: Final = 0.05
 """So long after the last ring the turn is kept: what is stored meanwhile goes out without asking for it."""
+
+_MARK_S: Final = 0.2
+"""So late is marked what was published, all at once: a transaction for each would hold up those that store firings."""
 
 _STORM: Final = 50  # notifications in a batch: from so many on, what fires meanwhile goes out together
 _GATHER_S: Final = 0.03
@@ -54,6 +58,9 @@ class Relay:
         self._bell = bell
         self._every_s = every_s
         self._stopping = False
+        self._published: list[int] = []
+        """Numbers of those that are to be marked, at `_mark_at` if not before."""
+        self._mark_at = 0.0
 
     async def run(self) -> None:
         """Publishes until `stop`. While Kafka or the database is away, rows wait."""
@@ -96,20 +103,32 @@ class Relay:
         while True:
             count = await self._some(session)
             total += count
+            if self._published and time.monotonic() >= self._mark_at:
+                await self._mark(session)
             if count >= _STORM and not self._stopping:
                 await asyncio.sleep(_GATHER_S)
             if count < MOST_AT_ONCE and not await self._bell.wait(hold_s if total and not self._stopping else 0.0):
+                await self._mark(session)
                 return total
 
     async def _some(self, session: AsyncSession | None) -> int:
         """The oldest that wait: how many they were. Without a session it takes one for each step."""
-        async with nullcontext(session) if session else self._database.reading() as reading:
-            rows = await notifications.unpublished(reading, MOST_AT_ONCE)
+        # rows are numbered in the order in which they become visible: none comes in before those
+        after = max(self._published, default=0)
+        async with nullcontext(session) if session else self._database.reading(brief=True) as reading:
+            rows = await notifications.unpublished(reading, MOST_AT_ONCE, after)
         if rows:
             await self._publish(rows)
-            async with nullcontext(session) if session else self._database.transaction() as writing:
-                await notifications.mark_published(writing, [row.number for row in rows], self._now())
+            if not self._published:
+                self._mark_at = time.monotonic() + _MARK_S
+            self._published += [row.number for row in rows]
         return len(rows)
+
+    async def _mark(self, session: AsyncSession | None) -> None:
+        if self._published:
+            async with nullcontext(session) if session else self._database.transaction(brief=True) as writing:
+                await notifications.mark_published(writing, self._published, self._now())
+            self._published = []
 
     async def _publish(self, rows: Sequence[Unpublished]) -> None:
         """Returns when Kafka has all of them. Raises KafkaError."""

@@ -22,7 +22,7 @@ _HIDDEN: Final[ColumnElement[bool]] = literal_column("NOT shown")  # word for wo
 _NUMBERED: Final = "tickroom notifications are numbered"
 _OLDEST: Final = (
     select(_rows.c.number, _rows.c.user_id, _rows.c.event)
-    .where(_rows.c.published_at.is_(None))
+    .where(_rows.c.published_at.is_(None), _rows.c.number > bindparam("after"))
     .order_by(_rows.c.number)
     .limit(bindparam("most"))
 )
@@ -243,9 +243,9 @@ async def forget_revocations(session: AsyncSession, before: str) -> None:
     await session.execute(delete(_rows).where(_HIDDEN, _rows.c.created_at < before, _rows.c.published_at.is_not(None)))
 
 
-async def unpublished(session: AsyncSession, limit: int) -> list[Unpublished]:
-    """The oldest rows of the outbox."""
-    return [Unpublished(*row) for row in await session.execute(_OLDEST, {"most": limit})]
+async def unpublished(session: AsyncSession, limit: int, after: int = 0) -> list[Unpublished]:
+    """The oldest rows of the outbox whose number is above `after`."""
+    return [Unpublished(*row) for row in await session.execute(_OLDEST, {"most": limit, "after": after})]
 
 
 async def mark_published(session: AsyncSession, numbers: Sequence[int], published_at: str) -> None:
