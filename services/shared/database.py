@@ -54,8 +54,7 @@ class Database:
     async def transaction(self, *, brief: bool = False) -> AsyncIterator[AsyncSession]:
         """A session whose work is committed at the end, or rolled back whole on an error. SQLite: one at a time.
 
-        brief: nothing but statements that find their rows by an index, and rows by the hundred at most; SQLite executes
-        those in the event loop.
+        brief: nothing but Core statements that find their rows by an index; SQLite executes them in the event loop.
         """
         if self.sqlite:
             begin = self._inline.transaction if brief and self._inline else self._sessions.begin

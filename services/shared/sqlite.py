@@ -2,11 +2,12 @@
 
 aiosqlite hands every call of the driver to a thread and back, half a dozen for one statement: on a busy event loop a
 transaction of ten statements took 50 ms, of which SQLite itself worked less than one. Statements on a row or two are
-done in tens of microseconds; only what waits for the disk (COMMIT) or for another process that writes needs a thread.
+done in tens of microseconds; only what waits for the disk (COMMIT) or for another process that writes needs a thread,
+and what writes many rows.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 T = TypeVar("T")
 _PATIENCE_MS: Final = 10_000
+_AT_ONCE: Final = 100  # rows written, a millisecond or two
 _Params = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
@@ -41,22 +43,32 @@ def tune(engine: Engine) -> None:
 
 
 class _Statements:
-    """What stores use of an AsyncSession, for Core statements: each is done before anybody else has a turn."""
+    """What stores use of an AsyncSession, for Core statements: each is done before anybody else has a turn.
 
-    def __init__(self, connection: Connection) -> None:
+    Save for those with many rows, which go aside.
+    """
+
+    def __init__(self, connection: Connection, aside: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
         self._connection = connection
+        self._aside = aside
 
     async def execute(self, statement: Executable, params: _Params = None) -> CursorResult[Any]:
-        return self._connection.execute(statement, params)
+        return await self._do(lambda: self._connection.execute(statement, params), params)
 
     async def scalars(self, statement: Executable, params: _Params = None) -> ScalarResult[Any]:
-        return self._connection.scalars(statement, params)
+        return await self._do(lambda: self._connection.scalars(statement, params), params)
 
     async def scalar(self, statement: Executable, params: Mapping[str, Any] | None = None) -> Any:
         return self._connection.scalar(statement, params)
 
     def get_bind(self) -> Connection:
         return self._connection
+
+    async def _do(self, work: Callable[[], T], params: _Params) -> T:
+        if isinstance(params, Sequence) and len(params) > _AT_ONCE:
+            done: T = await self._aside(work)
+            return done
+        return work()
 
 
 class Inline:
@@ -83,7 +95,7 @@ class Inline:
                 writer.begin()
             except OperationalError:  # another process writes just now
                 await self._aside(lambda: self._wait_and_begin(writer))
-            yield _session(writer)
+            yield self._session(writer)
             await self._aside(writer.commit)
         finally:
             if writer.in_transaction():
@@ -95,7 +107,7 @@ class Inline:
         if self._reader is None:
             self._reader = await self._aside(self._connect_reader)
         try:
-            yield _session(self._reader)
+            yield self._session(self._reader)
         finally:
             self._reader.rollback()
 
@@ -104,6 +116,9 @@ class Inline:
             self._closed = True
             await self._aside(self._close)
             self._thread.shutdown()
+
+    def _session(self, connection: Connection) -> AsyncSession:
+        return cast(AsyncSession, _Statements(connection, self._aside))
 
     def _connect_writer(self) -> Connection:
         writer = self._engine.connect()
@@ -134,10 +149,6 @@ class Inline:
         except asyncio.CancelledError:
             await asyncio.wait({running})
             raise
-
-
-def _session(connection: Connection) -> AsyncSession:
-    return cast(AsyncSession, _Statements(connection))
 
 
 def _be_patient(connection: Connection, for_ms: int) -> None:

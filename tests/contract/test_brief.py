@@ -4,15 +4,16 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from services.shared import bulk
+from services.shared import bulk, sqlite
 from services.shared.config import SharedSettings
 from services.shared.database import Database, open_database
 
@@ -47,6 +48,27 @@ async def test_what_it_commits_everybody_sees(database: Database) -> None:
     async with database.transaction(brief=True) as session:
         assert await session.scalar(text("SELECT count(*) FROM numbers WHERE number > :above"), {"above": 1}) == 2
         assert bulk.takes_columns(session) is not database.sqlite
+
+
+async def test_many_rows_at_once_leave_the_event_loop_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = open_database(SharedSettings(data_dir=tmp_path), "users")
+    aside: list[int] = []
+    original = sqlite.Inline._aside
+
+    async def counted(inline: sqlite.Inline, step: Callable[[], Any]) -> Any:
+        aside.append(1)
+        return await original(inline, step)
+
+    monkeypatch.setattr(sqlite.Inline, "_aside", counted)
+    async with database.transaction(brief=True) as session:
+        await session.execute(text("CREATE TABLE numbers (number integer PRIMARY KEY)"))
+        aside.clear()
+        for count, seen in ((100, 0), (101, 1)):
+            rows = [{"number": 1000 * count + number} for number in range(count)]
+            await session.execute(text("INSERT INTO numbers VALUES (:number)"), rows)
+            assert len(aside) == seen
+    assert len(await _numbers(database)) == 201
+    await database.close()
 
 
 async def test_on_an_error_nothing_of_it_stays(database: Database) -> None:
