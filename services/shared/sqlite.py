@@ -98,8 +98,8 @@ class Inline:
             yield self._session(writer)
             await self._aside(writer.commit)
         finally:
-            if writer.in_transaction():
-                await self._aside(writer.rollback)
+            if writer.in_transaction() or _is_open(writer):
+                await self._aside(lambda: _roll_back(writer))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -149,6 +149,16 @@ class Inline:
         except asyncio.CancelledError:
             await asyncio.wait({running})
             raise
+
+
+def _is_open(connection: Connection) -> bool:
+    """Where a COMMIT fails, SQLAlchemy's transaction has ended, and the file's has not."""
+    return bool(connection.connection.dbapi_connection.in_transaction)  # type: ignore[union-attr]
+
+
+def _roll_back(connection: Connection) -> None:
+    connection.rollback()
+    connection.connection.rollback()
 
 
 def _be_patient(connection: Connection, for_ms: int) -> None:

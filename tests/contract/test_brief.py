@@ -80,6 +80,18 @@ async def test_on_an_error_nothing_of_it_stays(database: Database) -> None:
     assert await _numbers(database) == [1, 4]
 
 
+async def test_where_the_commit_fails_nothing_of_it_stays(database: Database) -> None:
+    async with database.transaction() as session:
+        parent = "integer REFERENCES numbers DEFERRABLE INITIALLY DEFERRED"
+        await session.execute(text(f"CREATE TABLE children (parent {parent})"))
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            async with database.transaction(brief=True) as session:
+                await session.execute(text("INSERT INTO children VALUES (7)"))
+    await asyncio.wait_for(_add(database, 7), 5)
+    assert await _numbers(database) == [7]
+
+
 async def test_whoever_is_cancelled_leaves_all_or_nothing_and_nobody_waits(database: Database) -> None:
     for first in range(0, 200, 2):
         adding = asyncio.create_task(_add(database, first, first + 1))
