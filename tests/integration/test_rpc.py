@@ -73,6 +73,28 @@ async def test_a_call_carries_the_token_and_the_request_id() -> None:
     assert servicer.request_ids == ["abc-1"]
 
 
+async def test_a_server_that_stops_in_the_middle_of_a_call_is_away() -> None:
+    begun = asyncio.Event()
+
+    async def never() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with running(Servicer(never)) as address:
+        asking = asyncio.create_task(ask(address, timeout=60.0))
+        await asyncio.wait_for(begun.wait(), 10)
+    with pytest.raises(Unavailable, match="can't be reached") as failure:
+        await asyncio.wait_for(asking, 10)
+    assert failure.value.retryable
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+def test_whatever_a_stopping_server_says_is_worth_another_attempt(code: grpc.StatusCode) -> None:
+    error = to_error(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata()))
+    assert isinstance(error, Unavailable)
+    assert error.retryable
+
+
 @pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x"])
 async def test_without_the_token_nothing_is_called(token: str | None) -> None:
     servicer = Servicer(fine)

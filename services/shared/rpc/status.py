@@ -67,6 +67,7 @@ def to_error(failure: grpc.aio.AioRpcError) -> TickroomError:
             return family(problem.detail, code=problem.code, errors=errors, retry_after_s=problem.retry_after_s)
     if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return TimedOut("a service behind did not answer in time", retry_after_s=1.0)
-    if failure.code() is grpc.StatusCode.UNAVAILABLE:
+    # a server that stops cancels what it has in hand; who cancels here gets a CancelledError
+    if failure.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return Unavailable("a service behind can't be reached", retry_after_s=1.0)
     return TickroomError(f"a service behind failed ({failure.code().name})")
