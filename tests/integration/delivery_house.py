@@ -21,7 +21,7 @@ from services.users.core.delivery_channels import AnySettings, Webhook
 from services.users.core.delivery_messages import Message
 from services.users.delivery.sealing import Sealer
 from services.users.delivery.worker import Deliverer
-from services.users.store import channels, notifications
+from services.users.store import channels, notifications, watching
 from services.users.store.channels import Attempt, Channel
 from tests.unit.users.room import add_rule, draft
 
@@ -181,7 +181,9 @@ class Post:
 
     async def store(self, made: Sequence[AlertTriggered]) -> None:
         async with self.database.transaction() as session:
-            await notifications.add_notifications(session, made, rfc3339(self.clock()))
+            wanted = await watching.still_wanted(session, [each.alert_id for each in made], "prices")
+            ways = {rule: names for (rule, _), names in wanted.items()}
+            await notifications.add_notifications(session, made, rfc3339(self.clock()), ways)
 
     async def log(self, channel: Channel) -> Sequence[Attempt]:
         """Oldest first."""

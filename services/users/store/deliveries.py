@@ -16,10 +16,9 @@ from services.shared import bulk
 from services.shared.events import AlertTriggered, Notification, parse_time, rfc3339
 from services.users.core import delivery_channels
 from services.users.core.delivery import MOST_IN_DIGEST, Health, Window
-from services.users.store import MOST_PARAMETERS, decode_channels
-from services.users.tables import AccountRow, AlertRow, AttemptRow, ChannelRow, DeliveryRow, NotificationRow, table_of
+from services.users.store import MOST_PARAMETERS
+from services.users.tables import AccountRow, AttemptRow, ChannelRow, DeliveryRow, NotificationRow, table_of
 
-_alerts: Final = table_of(AlertRow)
 _accounts: Final = table_of(AccountRow)
 _channels: Final = table_of(ChannelRow)
 _deliveries: Final = table_of(DeliveryRow)
@@ -42,21 +41,18 @@ async def add_deliveries(
     session: AsyncSession,
     told: Sequence[Notification],
     created_at: str,
-    channels: Mapping[str, Sequence[str]] | None = None,
+    channels: Mapping[str, Sequence[str]],
 ) -> bool:
     """Puts firings on their way over the channels that their rules name, in the transaction that stores them.
 
-    Returns whether there are any. channels: by rule, where they are known. Rules that name none but the socket cost
-    nothing, users without channels one look at an index; what stands there already stays as it is.
+    Returns whether there are any. channels: by rule. Rules that name none but the socket cost nothing, users without
+    channels one look at an index; what stands there already stays as it is.
     """
-    firings = [each for each in told if isinstance(each, AlertTriggered)]
-    if channels is not None:
-        firings = [each for each in firings if set(channels.get(each.alert_id, ())) - {delivery_channels.WEBSOCKET}]
+    alerts = (each for each in told if isinstance(each, AlertTriggered))
+    firings = [each for each in alerts if set(channels.get(each.alert_id, ())) - {delivery_channels.WEBSOCKET}]
     by_user = await _enabled(session, sorted({each.user_id for each in firings}))
     if not by_user:
         return False
-    if channels is None:
-        channels = await _wanted(session, sorted({each.alert_id for each in firings if each.user_id in by_user}))
     values = [
         {
             "channel_id": channel_id,
@@ -86,18 +82,6 @@ async def _enabled(session: AsyncSession, user_ids: Sequence[str]) -> dict[str, 
         )
         for user_id, kind, channel_id in rows:
             found.setdefault(user_id, []).append((delivery_channels.name(kind, channel_id), channel_id))
-    return found
-
-
-async def _wanted(session: AsyncSession, alert_ids: Sequence[str]) -> dict[str, list[str]]:
-    """The names of channels by rule."""
-    found: dict[str, list[str]] = {}
-    for first in range(0, len(alert_ids), MOST_PARAMETERS):
-        some = alert_ids[first : first + MOST_PARAMETERS]
-        for alert_id, names in await session.execute(
-            select(_alerts.c.id, _alerts.c.channels).where(_alerts.c.id.in_(some))
-        ):
-            found[alert_id] = decode_channels(names)
     return found
 
 

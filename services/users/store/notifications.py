@@ -32,6 +32,7 @@ _MARKING: Final = {
     .values(published_at=bindparam("at"))
     for columns in (False, True)
 }
+_SOCKET_ONLY: Final[Mapping[str, Sequence[str]]] = {}
 PUBLISHED: Final = "tickroom notifications are published"
 """What only one process does at a time, so that order holds per user."""
 
@@ -121,12 +122,11 @@ async def add_notifications(
     session: AsyncSession,
     told: Sequence[Notification],
     created_at: str,
-    channels: Mapping[str, Sequence[str]] | None = None,
+    channels: Mapping[str, Sequence[str]] = _SOCKET_ONLY,
 ) -> bool:
     """Into the outbox, and on their way beyond the socket, in this order; ids that stand there already are left out.
 
-    Returns whether there is something to be delivered beyond the socket. channels: of the rules that fired, by id,
-    where that is known.
+    Returns whether there is something to be delivered beyond the socket. channels: of the rules that fired, by id.
 
     Rows are numbered in the order in which they become visible, so "up to this one" means the same to everybody:
     transactions that add some wait for one another.
