@@ -72,7 +72,7 @@ class _Statements:
 
 
 class Inline:
-    """One connection to a file whose statements are executed in the event loop, at once."""
+    """A file, by one connection that writes and one that reads, whose statements are executed in the event loop."""
 
     def __init__(self, file: Path) -> None:
         self._engine = create_engine(

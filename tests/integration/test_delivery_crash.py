@@ -47,6 +47,7 @@ async def test_killed_in_between_nothing_is_lost(tmp_path: Path) -> None:
             for request in hook.requests:
                 bodies.setdefault(request.headers["x-tickroom-id"], set()).add(request.body)
             assert {len(each) for each in bodies.values()} == {1}
+            assert len(told) >= 6
 
 
 def _arrived(requests: list[Any]) -> set[str]:
