@@ -123,7 +123,7 @@ def _kafka_server(request: pytest.FixtureRequest) -> kafka.KafkaServer | None:
 async def kafka_cluster(_kafka_server: kafka.KafkaServer | None) -> AsyncIterator[Kafka]:
     """Every topic, empty: once on the embedded broker, once on Apache Kafka."""
     if _kafka_server is None:
-        async with embedded_kafka() as cluster:
+        async with embedded_kafka(partitions=4) as cluster:
             yield cluster
     else:
         cluster = await connect(_kafka_server.bootstrap, timeout_s=30.0)

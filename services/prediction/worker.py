@@ -78,7 +78,7 @@ class Worker:
                 symbols[name] = symbol
         self._partitions[partition] = _Partition(symbols)
 
-    async def work(self, partition: int, records: Sequence[Fresh]) -> None:
+    async def work(self, partition: int, records: Sequence[Fresh]) -> int:
         """Leaves this batch's signals on their way while the next is decided; `store` waits for them.
 
         Raises Unavailable and KafkaError: the reader then goes back to its checkpoint.
@@ -96,6 +96,15 @@ class Worker:
             events = [(signal.symbol, event) for signal, event in made]
             await self._published(held)  # in order: nothing overtakes what may have to be sent again
             held.publishing = asyncio.create_task(self._out.publish(events))
+        return len(records)
+
+    def effects(self, partition: int) -> bool:
+        return False
+
+    async def store_effects(self, session: AsyncSession, partitions: Sequence[int]) -> None:
+        """Signals are published, not stored."""
+
+    def effects_stored(self, partition: int) -> None: ...
 
     def urgent(self, partition: int) -> bool:
         return False

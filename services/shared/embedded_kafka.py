@@ -17,10 +17,10 @@ from aiokafka.errors import KafkaError
 
 from services.shared.errors import StartFailed
 from services.shared.kafka import Kafka
-from services.shared.topics import READERS_WITH_STATE, TOPICS
+from services.shared.topics import EMBEDDED_PARTITIONS, READERS_WITH_STATE, TOPICS
 
 _PRODUCER = 0
-_TRIM_KEEP = 3000
+_TRIM_KEEP = 6000
 """Records of a partition always kept behind its end, for readers without a group."""
 _TRIM_EVERY_S = 1.0
 
@@ -28,9 +28,9 @@ _log = logging.getLogger("tickroom.kafka")
 
 
 class EmbeddedKafka:
-    """One broker. Safe to be called from several threads."""
+    """One broker. Safe to be called from several threads. partitions: of each topic."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int = EMBEDDED_PARTITIONS) -> None:
         self._lib = _library()
         self._lock = threading.Lock()
         error = ctypes.create_string_buffer(512)
@@ -44,14 +44,14 @@ class EmbeddedKafka:
             raise StartFailed("the embedded Kafka broker did not start: no free loopback port?")
         self._lib.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
         for topic in TOPICS:
-            for name, partitions in ((topic.name, topic.embedded_partitions), (topic.dead, 1)):
-                if self._call(self._lib.rd_kafka_mock_topic_create, name.encode(), partitions, 1) != 0:
+            for name, count in ((topic.name, partitions), (topic.dead, 1)):
+                if self._call(self._lib.rd_kafka_mock_topic_create, name.encode(), count, 1) != 0:
                     raise StartFailed(f"the embedded Kafka broker refused topic {name}")
         self.kafka = Kafka(
             bootstrap=self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster).decode(),
             embedded=True,
             log_id=uuid.uuid4().hex,
-            partitions={topic.name: topic.embedded_partitions for topic in TOPICS},
+            partitions={topic.name: partitions for topic in TOPICS},
         )
 
     def set_up(self, up: bool) -> None:
@@ -106,9 +106,9 @@ class EmbeddedKafka:
 
 
 @asynccontextmanager
-async def embedded_kafka() -> AsyncIterator[Kafka]:
+async def embedded_kafka(partitions: int = EMBEDDED_PARTITIONS) -> AsyncIterator[Kafka]:
     """Runs a broker with every topic of `topics.py` while the context is open."""
-    broker = await asyncio.to_thread(EmbeddedKafka)  # which waits for librdkafka's own thread
+    broker = await asyncio.to_thread(EmbeddedKafka, partitions)  # which waits for librdkafka's own thread
     trimming = asyncio.create_task(broker.keep_trimmed(), name="trim the embedded broker")
     try:
         yield broker.kafka

@@ -49,17 +49,25 @@ _READING: Final[dict[str, Any]] = {  # by librdkafka
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """What differs between the two brokers."""
+class Reading:
+    """How long a fetch waits at the broker, and how long a batch is gathered after its first look."""
 
     fetch_max_wait_ms: int
     batch_timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What differs between the two brokers. calm: of readers that are not prompt."""
+
+    prompt: Reading
+    calm: Reading
     linger_ms: int
     bulk_linger_ms: int
 
 
-EMBEDDED: Final = Profile(fetch_max_wait_ms=7, batch_timeout_ms=4, linger_ms=2, bulk_linger_ms=5)
-APACHE: Final = Profile(fetch_max_wait_ms=500, batch_timeout_ms=5, linger_ms=1, bulk_linger_ms=5)
+EMBEDDED: Final = Profile(prompt=Reading(7, 4), calm=Reading(20, 15), linger_ms=2, bulk_linger_ms=5)
+APACHE: Final = Profile(prompt=Reading(500, 5), calm=Reading(500, 15), linger_ms=1, bulk_linger_ms=5)
 
 MAX_RECORDS: Final = 2000
 """Most records that a reader takes in one batch."""
@@ -95,15 +103,16 @@ class Kafka:
             **_CLIENT,
         )
 
-    def batches(self) -> dict[str, Any]:
+    def batches(self, *, prompt: bool) -> dict[str, Any]:
         """Arguments of `subscriber(...)` for a reader that takes batches of raw records."""
+        reading = self.profile.prompt if prompt else self.profile.calm
         return {
             "batch": True,
             "decoder": raw_messages,
             "max_records": MAX_RECORDS,
-            "polling_interval": self.profile.batch_timeout_ms / 1000,
+            "polling_interval": reading.batch_timeout_ms / 1000,
             "partition_assignment_strategy": ("cooperative-sticky",),
-            "fetch_max_wait_ms": self.profile.fetch_max_wait_ms,
+            "fetch_max_wait_ms": reading.fetch_max_wait_ms,
             "fetch_max_bytes": 8 << 20,
             "max_partition_fetch_bytes": 1 << 20,
             "session_timeout_ms": 6_000 if not self.embedded else 10_000,
@@ -121,7 +130,7 @@ class Kafka:
             "group.id": name,  # its constructor insists
             "enable.auto.commit": False,
             "auto.offset.reset": "latest",
-            "fetch.wait.max.ms": self.profile.fetch_max_wait_ms,
+            "fetch.wait.max.ms": self.profile.prompt.fetch_max_wait_ms,
             "fetch.max.bytes": 8 << 20,
             "max.partition.fetch.bytes": 1 << 20,
             **_READING,
@@ -180,7 +189,7 @@ class Kafka:
             bootstrap_servers=self.bootstrap,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=self.profile.fetch_max_wait_ms,
+            fetch_max_wait_ms=self.profile.prompt.fetch_max_wait_ms,
             **_CLIENT,
         )
         await consumer.start()

@@ -102,7 +102,7 @@ class Member:
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
             on_lost=self._on_revoke,
-            **kafka.batches(),
+            **kafka.batches(prompt=self._reader.prompt),
         )
 
         @subscriber  # type: ignore[untyped-decorator]  # the types of what `batches` names are open

@@ -3,13 +3,14 @@
 stock_data numbers each symbol's records: an **epoch** (sortable id) and a **seq** (1, 2, 3 ...). Kafka's offsets
 restart when a broker's log does, so they serve for reading only; what was seen is told by (epoch, seq).
 
-A checkpoint is one transaction: the reader's effects, the changed states, then `save`. The **fence** is the row's
-claim: `load` takes the next number, `save` updates only under the number it got. Nothing updated = somebody else has
-loaded the partition since: roll back, drop the state, load again.
+A checkpoint is one transaction: what the reader keeps, the changed states, then `save`. The **fence** is the row's
+claim: `load` takes the next number, `save` updates only under the number it got, and what is stored ahead of a
+checkpoint is stored while `hold` has it. Nothing found = somebody else has loaded the partition since: roll back, drop
+the state, load again.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -227,10 +228,19 @@ async def save_all(session: AsyncSession, tables: CheckpointTables, reached: Seq
         }
         for each in reached
     ]
-    saved = await _move(session, tables.checkpoints, offsets)
-    for each in reached:
-        if each.loaded.partition not in saved:
-            raise Fenced(f"partition {each.loaded.partition} of {each.loaded.reader} has another owner now")
+    _insist([each.loaded for each in reached], await _move(session, tables.checkpoints, offsets))
+
+
+async def hold(session: AsyncSession, tables: CheckpointTables, loaded: Sequence[Checkpoint]) -> None:
+    """Whoever loads these partitions waits for the caller's transaction. Raises Fenced where a claim is lost."""
+    claims = [{"reader": each.reader, "partition": each.partition, "claim": each.claim} for each in loaded]
+    held = set[int]()
+    if bulk.takes_columns(session):
+        held.update(await session.scalars(_holding_all(tables.checkpoints), bulk.as_columns(claims)))
+    else:
+        for each in claims:
+            held.update(await session.scalars(_holding_each(tables.checkpoints), _bound(each)))
+    _insist(loaded, held)
 
 
 async def _move(session: AsyncSession, rows: Table, offsets: bulk.Rows) -> set[int]:
@@ -239,27 +249,64 @@ async def _move(session: AsyncSession, rows: Table, offsets: bulk.Rows) -> set[i
         return set(await session.scalars(_moving_all(rows), bulk.as_columns(offsets)))
     moved = set[int]()
     for each in offsets:
-        moved.update(await session.scalars(_moving_each(rows), {f"b_{name}": value for name, value in each.items()}))
+        moved.update(await session.scalars(_moving_each(rows), _bound(each)))
     return moved
 
 
-_MOVED = ("reader", "partition", "claim", "log_id", "next_offset")
+def _insist(loaded: Sequence[Checkpoint], held: Collection[int]) -> None:
+    for each in loaded:
+        if each.partition not in held:
+            raise Fenced(f"partition {each.partition} of {each.reader} has another owner now")
+
+
+_CLAIM = ("reader", "partition", "claim")
+_MOVED = (*_CLAIM, "log_id", "next_offset")
+
+
+def _given(rows: Table, names: Sequence[str]) -> Mapping[str, ColumnElement[Any]]:
+    return dict(bulk.given(*(rows.c[name] for name in names)).c)
+
+
+def _binds(rows: Table, names: Sequence[str]) -> Mapping[str, ColumnElement[Any]]:
+    return {name: bindparam(f"b_{name}", type_=rows.c[name].type) for name in names}
+
+
+def _bound(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"b_{name}": value for name, value in row.items()}
 
 
 @cache
 def _moving_all(rows: Table) -> Any:
-    return _moving(rows, dict(bulk.given(*(rows.c[name] for name in _MOVED)).c))
+    return _moving(rows, _given(rows, _MOVED))
 
 
 @cache
 def _moving_each(rows: Table) -> Any:
-    return _moving(rows, {name: bindparam(f"b_{name}", type_=rows.c[name].type) for name in _MOVED})
+    return _moving(rows, _binds(rows, _MOVED))
+
+
+@cache
+def _holding_all(rows: Table) -> Any:
+    return _holding(rows, _given(rows, _CLAIM))
+
+
+@cache
+def _holding_each(rows: Table) -> Any:
+    return _holding(rows, _binds(rows, _CLAIM))
 
 
 def _moving(rows: Table, to: Mapping[str, ColumnElement[Any]]) -> Any:
-    mine = (rows.c.reader == to["reader"]) & (rows.c.partition == to["partition"]) & (rows.c.claim == to["claim"])
-    statement = update(rows).where(mine).values(next_offset=to["next_offset"], log_id=to["log_id"])
+    statement = update(rows).where(_is_ours(rows, to)).values(next_offset=to["next_offset"], log_id=to["log_id"])
     return statement.returning(rows.c.partition)
+
+
+def _holding(rows: Table, claims: Mapping[str, ColumnElement[Any]]) -> Any:
+    return select(rows.c.partition).where(_is_ours(rows, claims)).with_for_update(read=True, of=rows)
+
+
+def _is_ours(rows: Table, claims: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+    mine = [rows.c[name] == claims[name] for name in _CLAIM]
+    return mine[0] & mine[1] & mine[2]
 
 
 async def worked_through(session: AsyncSession, tables: CheckpointTables, reader: str) -> dict[str, Position]:

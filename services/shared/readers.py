@@ -4,6 +4,7 @@ A room says what to do with records (`Work`); this file says when. Each partitio
 
     assigned -> held; then, in a task of its own: load the checkpoint (which claims it), Work.open, follow from there
     records  -> repeats dropped by (epoch, seq), Work.work in memory
+    at once  -> Work.effects: what somebody waits for, in transactions of its own under our claim
     at most 1 s or 5,000 records later, or at once when Work.urgent -> one transaction: Work.store + offset under our
                 claim, then the offset is committed to Kafka (others see our progress there)
     failure  -> Work.forget, load again: what was not stored is read again
@@ -77,16 +78,31 @@ class Work(Protocol):
         """The partition is ours: rebuild memory from what was stored."""
         ...
 
-    async def work(self, partition: int, records: Sequence[Fresh]) -> None:
-        """Decide about records, in order. May publish what readers recognise when it comes again."""
+    async def work(self, partition: int, records: Sequence[Fresh]) -> int:
+        """Decide about records, in order; of how many: the rest comes again when the effects of these are stored.
+
+        May publish what readers recognise when it comes again.
+        """
+        ...
+
+    def effects(self, partition: int) -> bool:
+        """Has what was decided effects that are to be stored at once?"""
+        ...
+
+    async def store_effects(self, session: AsyncSession, partitions: Sequence[int]) -> None:
+        """Insert them, or the first of them where they are many. They come again after a crash: recognise them."""
+        ...
+
+    def effects_stored(self, partition: int) -> None:
+        """That transaction was committed."""
         ...
 
     def urgent(self, partition: int) -> bool:
-        """Is there something to be stored at once?"""
+        """Is a checkpoint to be made at once?"""
         ...
 
     async def store(self, session: AsyncSession, partitions: Sequence[int]) -> Mapping[int, Mapping[str, bytes]]:
-        """Insert effects of these partitions, in the checkpoint's transaction; return the states that changed.
+        """In the checkpoint's transaction, when all effects are stored; return the states that changed.
 
         By partition, then by symbol.
         """
@@ -304,7 +320,8 @@ class StatefulReader:
             if self._slots.get(partition) is not slot:
                 return None
             try:
-                if slot.since or slot.moved or self._work.urgent(partition):  # else all that there is is stored
+                work = self._work
+                if slot.since or slot.moved or work.effects(partition) or work.urgent(partition):  # else all is stored
                     await self._save({partition: slot})
             except Exception as error:
                 return error
@@ -321,7 +338,7 @@ class StatefulReader:
 
     async def take(self, records: Mapping[int, list[Raw]]) -> None:
         """Called with what has come in; a failure is dealt with here."""
-        due: dict[int, _Slot] = {}
+        worked: dict[int, _Slot] = {}
         async with AsyncExitStack() as held:
             for partition, some in records.items():
                 slot = self._slots.get(partition)
@@ -335,18 +352,18 @@ class StatefulReader:
                 except Exception as error:
                     self._go_back({partition: slot}, error)
                 else:
-                    if self._is_due(partition, slot):
-                        due[partition] = slot
-            await self._save_or_go_back(due)
+                    worked[partition] = slot
+            await self._store_or_go_back(worked)
 
     def _is_due(self, partition: int, slot: _Slot) -> bool:
         late = time.monotonic() - slot.saved_at >= CHECKPOINT_EVERY_S
         return slot.since > 0 and (late or slot.since >= CHECKPOINT_EVERY_RECORDS or self._work.urgent(partition))
 
-    async def _save_or_go_back(self, slots: Mapping[int, _Slot]) -> None:
+    async def _store_or_go_back(self, slots: Mapping[int, _Slot]) -> None:
         """One transaction for all: a partition that fails takes the others of the batch back with it."""
         try:
-            await self._save(slots)
+            await self._store_effects(slots)
+            await self._save({number: slot for number, slot in slots.items() if self._is_due(number, slot)})
         except Exception as error:
             self._go_back(slots, error)
 
@@ -374,8 +391,11 @@ class StatefulReader:
         for outcome, count in (("fresh", len(fresh)), ("repeated", repeats), ("missed", missed)):
             if count:
                 _count(self._reader, outcome, count)
-        if fresh:
-            await self._work.work(partition, fresh)
+        done = 0
+        while done < len(fresh):
+            done += await self._work.work(partition, fresh[done:])
+            if done < len(fresh):
+                await self._store_effects({partition: slot})
         slot.next_offset = records[-1].offset + 1
         slot.since += len(records)
         slot.moved.update(each.record.symbol for each in fresh)
@@ -396,9 +416,19 @@ class StatefulReader:
         _count(self._reader, "dead")
         await self._dead.send(raw, reason)
 
+    async def _store_effects(self, slots: Mapping[int, _Slot]) -> None:
+        """Ahead of the checkpoint: who waits for them does not wait for what it writes of every symbol that moved."""
+        while some := [number for number in slots if self._work.effects(number)]:
+            async with self._database.transaction(brief=True) as session:
+                await positions.hold(session, self._tables, [slots[number].checkpoint for number in some])
+                await self._work.store_effects(session, some)
+            for number in some:
+                self._work.effects_stored(number)
+
     async def _save(self, slots: Mapping[int, _Slot]) -> None:
         if not slots:
             return
+        await self._store_effects(slots)
         async with self._database.transaction(brief=True) as session:
             states = await self._work.store(session, list(slots))
             for partition, slot in slots.items():
@@ -424,7 +454,7 @@ class StatefulReader:
                     if not slot.lock.locked() and self._is_due(partition, slot):
                         await held.enter_async_context(slot.lock)  # free: it is ours without waiting
                         due[partition] = slot
-                await self._save_or_go_back(due)
+                await self._store_or_go_back(due)
 
     # -- failures --------------------------------------------------------------------------------------------------
 

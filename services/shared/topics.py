@@ -19,32 +19,38 @@ from zlib import crc32
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """partitions: on Kafka; embedded_partitions: in the embedded broker, which keeps about 5 MB for each."""
+    """partitions: on Kafka."""
 
     name: str
     partitions: int
-    embedded_partitions: int
 
     @property
     def dead(self) -> str:
         return f"{self.name}.dead"
 
 
-TICKS: Final = Topic("ticks", partitions=16, embedded_partitions=4)
-SIGNALS: Final = Topic("signals", partitions=16, embedded_partitions=4)
-NOTIFICATIONS: Final = Topic("notifications", partitions=16, embedded_partitions=1)
+TICKS: Final = Topic("ticks", partitions=16)
+SIGNALS: Final = Topic("signals", partitions=16)
+NOTIFICATIONS: Final = Topic("notifications", partitions=16)
 TOPICS: Final = (TICKS, SIGNALS, NOTIFICATIONS)
+EMBEDDED_PARTITIONS: Final = 1
+"""Of each topic, where nobody shares them: each one more costs whoever writes or reads a part of every batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A reader with state. name: its consumer group and the name of its checkpoints."""
+    """A reader with state. name: its consumer group and the name of its checkpoints.
+
+    prompt: people wait for what it makes of each record; the others may take a few milliseconds more, and less of the
+    processor.
+    """
 
     name: str
     topic: Topic
+    prompt: bool = False
 
 
-ALERTS: Final = Reader("users-alerts", TICKS)
+ALERTS: Final = Reader("users-alerts", TICKS, prompt=True)
 ALERTS_ON_SIGNALS: Final = Reader("users-signals", SIGNALS)
 PREDICTION: Final = Reader("prediction-signals", TICKS)
 READERS_WITH_STATE: Final = (ALERTS, PREDICTION)

@@ -1,7 +1,7 @@
 """Prices or signals in, firings out: what this room does with the partitions of their topic that it owns.
 
-The engine decides in memory; what came of it is stored in the transaction of the reader's checkpoint, so a crash either
-keeps both the firing and the offset, or repeats both.
+The engine decides in memory. Firings are stored at once; the states of rules and symbols follow with the reader's next
+checkpoint. After a crash between the two the same firings come again, under the same ids, and are recognised.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from services.users.bell import Bell, Takings
 from services.users.core import wording
 from services.users.core.alerts import Alerts
 from services.users.core.condition import Source
-from services.users.core.journal import Firing, Journal
+from services.users.core.journal import Firing, Journal, Watch
 from services.users.core.moment import Timeframe
 from services.users.core.rules import looks_back
 from services.users.history import History, NoHistory
@@ -28,9 +28,7 @@ from services.users.store import notifications, watching
 from services.users.store.watching import News
 
 MOST_IN_ONE_TRANSACTION: Final = 2_000
-"""Firings; when more rules fire before a checkpoint, the first of them are stored ahead of it, in transactions of
-their own. That is safe: after a crash they fire again under the same ids and are recognised.
-"""
+"""Firings. When more rules fire in one batch, the rest of it waits until those are stored."""
 
 _REPLAYED: Final = ("replay", "")
 """Sources whose clock is the data's own."""
@@ -47,8 +45,9 @@ class _Partition:
     taken: dict[tuple[str, int], Position] = field(default_factory=dict)
     settled: set[tuple[str, int]] = field(default_factory=set)
     let_go: list[str] = field(default_factory=list)
+    storing: int = 0
+    """How many of the first firings of the journal are in the transaction in hand; `fired`: not known before."""
     fired: int = 0
-    """Firings since the last checkpoint that are stored, or in the transaction in hand."""
     live: bool = False
     """Does its feed go by the wall clock? Known from its last price."""
 
@@ -102,35 +101,56 @@ class AlertWork:
         reached = {symbol: Position(each.epoch, each.seq) for symbol, each in states.items()}
         await self.take(partition, fresh, reached)
 
-    async def work(self, partition: int, records: Sequence[Fresh]) -> None:
+    async def work(self, partition: int, records: Sequence[Fresh]) -> int:
         mine = self._partitions[partition]
         alerts, journal = mine.alerts, mine.alerts.journal
-        for record, step in ((each.record, each.step) for each in records):
+        mine.live = records[-1].record.source not in _REPLAYED
+        for number, each in enumerate(records, 1):
+            record, step = each.record, each.step
             if (step.new_epoch or step.missed) and any(alerts.looks_back(record.symbol)):
                 await self._look_back(alerts, {record.symbol: record.time})
             alerts.apply(record, new_epoch=step.new_epoch)
-            if len(journal.firings) > MOST_IN_ONE_TRANSACTION:
-                await self._store_ahead(mine)
-        mine.live = records[-1].record.source not in _REPLAYED if records else mine.live
+            if len(journal.firings) >= MOST_IN_ONE_TRANSACTION:
+                return number
+        return len(records)
+
+    def effects(self, partition: int) -> bool:
+        return bool(self._partitions[partition].alerts.journal.firings)
+
+    async def store_effects(self, session: AsyncSession, partitions: Sequence[int]) -> None:
+        left = MOST_IN_ONE_TRANSACTION
+        firings: list[tuple[_Partition, Firing]] = []
+        for mine in (self._partitions[each] for each in partitions):
+            some = mine.alerts.journal.firings[:left]
+            firings += [(mine, each) for each in some]
+            mine.storing, mine.fired = len(some), 0
+            left -= len(some)
+        with metrics.STORE_SECONDS.time():
+            await self._store_firings(session, firings)
+
+    def effects_stored(self, partition: int) -> None:
+        mine = self._partitions[partition]
+        del mine.alerts.journal.firings[: mine.storing]
+        if mine.fired:
+            self._outbox.ring()
+        if self._posted:
+            self._posted = False
+            self._post.ring()
+        metrics.FIRINGS.inc(mine.fired)
+        mine.storing = mine.fired = 0
 
     def urgent(self, partition: int) -> bool:
-        mine = self._partitions[partition]
-        journal = mine.alerts.journal
-        return bool(mine.fired or journal.firings or journal.rescaled)
+        return bool(self._partitions[partition].alerts.journal.rescaled)
 
     async def store(self, session: AsyncSession, partitions: Sequence[int]) -> Mapping[int, Mapping[str, bytes]]:
         mine = [self._partitions[each] for each in partitions]
         journals = [each.alerts.journal for each in mine]
-        with metrics.STORE_SECONDS.time():
-            await watching.take(session, {rule: at for each in mine for rule, at in each.taken.items()})
-            await watching.settle(session, [rule for each in mine for rule in each.settled])
-            await watching.purge(session, [rule_id for each in mine for rule_id in each.let_go])
-            await watching.save(session, [watch for each in journals for watch in each.changed.values()])
-            firings = [(each, firing) for each in mine for firing in each.alerts.journal.firings]
-            for first in range(0, len(firings), MOST_IN_ONE_TRANSACTION):
-                await self._store_firings(session, firings[first : first + MOST_IN_ONE_TRANSACTION])
-            told = [wording.rescaled(change) for each in journals for change in each.rescaled]
-            await notifications.add_notifications(session, told, self._now())
+        await watching.take(session, {rule: at for each in mine for rule, at in each.taken.items()})
+        await watching.settle(session, [rule for each in mine for rule in each.settled])
+        await watching.purge(session, [rule_id for each in mine for rule_id in each.let_go])
+        await watching.save(session, [watch for each in journals for watch in each.changed.values()])
+        told = [wording.rescaled(change) for each in journals for change in each.rescaled]
+        await notifications.add_notifications(session, told, self._now())
         return {
             number: {symbol: each.alerts.state(symbol) for symbol in each.alerts.journal.moved}
             for number, each in zip(partitions, mine, strict=True)
@@ -139,13 +159,11 @@ class AlertWork:
     def stored(self, partition: int) -> None:
         mine = self._partitions[partition]
         journal = mine.alerts.journal
-        if mine.fired or journal.rescaled:
+        if journal.rescaled:
             self._outbox.ring()
-        self._ring_for_post()
-        metrics.FIRINGS.inc(mine.fired)
         metrics.TAKEN.inc(len(mine.taken) + len(mine.let_go))
         self._takings.tell(rule_id for rule_id, _ in (*mine.taken, *mine.settled))
-        mine.taken, mine.settled, mine.let_go, mine.fired = {}, set(), [], 0
+        mine.taken, mine.settled, mine.let_go = {}, set(), []
         journal.clear()
         self._count_rules(partition)
 
@@ -210,20 +228,6 @@ class AlertWork:
         asked = [(symbol, until, *alerts.looks_back(symbol)) for symbol, until in before.items()]
         await asyncio.gather(*(give(*each) for each in asked if any(each[2:])))
 
-    async def _store_ahead(self, mine: _Partition) -> None:
-        firings = mine.alerts.journal.firings
-        while len(firings) > MOST_IN_ONE_TRANSACTION:
-            async with self._database.transaction() as session:
-                await self._store_firings(session, [(mine, each) for each in firings[:MOST_IN_ONE_TRANSACTION]])
-            del firings[:MOST_IN_ONE_TRANSACTION]
-            self._outbox.ring()
-            self._ring_for_post()
-
-    def _ring_for_post(self) -> None:
-        if self._posted:
-            self._posted = False
-            self._post.ring()
-
     async def _store_firings(self, session: AsyncSession, firings: Sequence[tuple[_Partition, Firing]]) -> None:
         """Stores firings and their notifications, save for rules that nobody wants any more; those are let go of."""
         wanted = await watching.still_wanted(session, (each.rule.id for _, each in firings), self.source)
@@ -238,6 +242,7 @@ class AlertWork:
             if (each.rule.id, each.rule.symbol) in wanted
         ]
         new = await notifications.add_firings(session, [(firing, notice) for _, firing, notice in told])
+        await watching.save(session, _ended((mine.alerts.journal, each) for mine, each, _ in told))
         fresh = [each for _, _, each in told if each.id in new]
         channels = {rule_id: names for (rule_id, _), names in wanted.items()}
         self._posted |= await notifications.add_notifications(session, fresh, self._now(), channels)
@@ -256,3 +261,13 @@ class AlertWork:
         mine = self._partitions.get(partition)
         self._rules[partition] = 0 if mine is None else len(mine.alerts)
         metrics.RULES.labels(self.source).set(sum(self._rules.values()))
+
+
+def _ended(fired: Iterable[tuple[Journal, Firing]]) -> list[Watch]:
+    """Rules that wait for nothing more: their users see that with the firing.
+
+    No others: a state that is newer than the checkpoint would keep them from doing once more what they did. Nor any of
+    a split that is yet to be told of, to the users of rules that a start would load.
+    """
+    changed = {each.rule.id: journal.changed.get(each.rule.id) for journal, each in fired if not journal.rescaled}
+    return [watch for watch in changed.values() if watch is not None and watch.status == "fired"]

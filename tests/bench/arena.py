@@ -23,7 +23,7 @@ from services.shared.events import Tick, encode
 from services.shared.kafka import Kafka
 from services.shared.rpc import stock_data_pb2
 from services.shared.rpc.channel import serve
-from services.shared.topics import READERS_WITH_STATE, TICKS, partition_of
+from services.shared.topics import EMBEDDED_PARTITIONS, READERS_WITH_STATE, TICKS, partition_of
 from tests.bench.machine import cpu_s
 
 PACKAGES = ("uvicorn", "uvloop", "starlette", "aiokafka", "faststream")
@@ -90,7 +90,7 @@ class Server:
 
     async def publish(self, symbol: str, price: float, seq: int) -> None:
         """Hands the record to the producer, which sends it at once where no other one is on its way."""
-        partition = partition_of(symbol, TICKS.embedded_partitions)
+        partition = partition_of(symbol, EMBEDDED_PARTITIONS)
         await self._producer.send(TICKS.name, _record(symbol, price, seq), key=symbol.encode(), partition=partition)
 
     @asynccontextmanager

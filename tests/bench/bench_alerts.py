@@ -152,7 +152,12 @@ async def _stored(folder: Path, url: str | None, load: Load) -> float:
         for seq in range(2, 12):
             price = START + 1 if seq % 2 == 0 else START - 1
             await work.work(0, [Fresh(tick(seq, price, symbol="S0000"), step)])
-            async with database.transaction() as session:
+            while work.effects(0):
+                async with database.transaction(brief=True) as session:
+                    await positions.hold(session, CHECKPOINTS, [claim])
+                    await work.store_effects(session, [0])
+                work.effects_stored(0)
+            async with database.transaction(brief=True) as session:
                 states = (await work.store(session, [0]))[0]
                 changed = {name: SymbolState("epoch-1", seq, state) for name, state in states.items()}
                 await positions.save(session, CHECKPOINTS, claim, seq, changed)

@@ -22,7 +22,7 @@ from itertools import count, islice
 from pathlib import Path
 from statistics import median
 
-from services.shared.topics import TICKS, partition_of
+from services.shared.topics import EMBEDDED_PARTITIONS, partition_of
 from tests.bench.arena import PACKAGES, LoadClient, Server, Which, load_client_binary, server
 from tests.bench.machine import machine, raise_file_limit, resident_bytes, two_cores
 
@@ -103,9 +103,9 @@ class Pace:
 
 def beside_the_mark(letter: str, symbols: int) -> list[str]:
     """Symbols that begin with `letter` and share their partition with MARK: so its prices come behind theirs."""
-    partition = partition_of(MARK, TICKS.embedded_partitions)
+    partition = partition_of(MARK, EMBEDDED_PARTITIONS)
     names = (f"{letter}{number}" for number in count())
-    return list(islice((each for each in names if partition_of(each, TICKS.embedded_partitions) == partition), symbols))
+    return list(islice((each for each in names if partition_of(each, EMBEDDED_PARTITIONS) == partition), symbols))
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Notify: from a price that fires a rule until its owner's open socket has the notification, in the real system.
 
-    python -m tests.bench.bench_notify [--embedded] [--seconds 20] [--rate 1000] [--firings 40] [--sockets 300]
+    python -m tests.bench.bench_notify [--embedded] [--seconds 30] [--rate 1000] [--firings 40] [--sockets 300]
 
 users and gateway run as processes of their own, as in production: Apache Kafka, PostgreSQL, Redis. This program stands
 in for stock_data: five ticks each 5 ms, by a producer that lingers as long (at 1,000 ticks/s). So it knows when each
@@ -14,20 +14,26 @@ shares, and each firing has a price of its own, by which it is known again.
 
 The baselines are of the same run: the same prices as they are read straight from topic `ticks` here, and the same
 notifications from topic `notifications`, stored by then and on their way to the gateway.
+
+What is measured is cut into slices of five seconds, and the table has their medians: where the host of a virtual
+machine stops it for a tenth of a second, that is one slice's number. A line below tells how much the host took.
 """
 
 import argparse
 import asyncio
 import csv
+import os
 import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import msgspec
@@ -40,7 +46,7 @@ from services.gateway.reader import Reader
 from services.shared import kafka
 from services.shared.events import Tick, encode, rfc3339, seconds
 from services.shared.kafka import Kafka
-from services.shared.topics import NOTIFICATIONS, TICKS, TOPICS, Topic, partition_of
+from services.shared.topics import EMBEDDED_PARTITIONS, NOTIFICATIONS, TICKS, TOPICS, Topic, partition_of
 from services.users.bell import Bell
 from services.users.core.asked import Asked, AskedCondition
 from services.users.core.drafts import checked
@@ -48,7 +54,7 @@ from services.users.sessions import Sessions
 from services.users.store import accounts
 from services.users.tokens import Tokens
 from tests.bench.arena import rooms_behind
-from tests.bench.machine import cpu_s, machine, raise_file_limit
+from tests.bench.machine import cpu_s, machine, raise_file_limit, stolen_s
 from tests.e2e.house import Four, Process, embedded
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
@@ -71,6 +77,7 @@ _SOON_S: Final = 2.0
 _START_S: Final = 90.0
 _LATE_S: Final = 5.0
 _SAY_EVERY_S: Final = 5.0
+_SLICE_S: Final = 5.0
 _SECRET, _TOKEN = "s" * 64, "t" * 32  # as tests.e2e.house has them
 _EPOCH: Final = "0192f5e0a1b20000"
 _OPEN: Final = datetime(2024, 9, 20, 14, tzinfo=UTC)
@@ -116,6 +123,8 @@ class Watch:
     seen: dict[str, dict[Mark, float]] = field(default_factory=dict)
     cpu: float | None = None
     """Seconds of a core that the system took in a second, where it is one process."""
+    stolen: float = 0.0
+    """The share of all cores that the host took."""
 
     def see(self, where: str, value: bytes | str) -> None:
         now, found = time.time(), _priced(value)
@@ -123,9 +132,9 @@ class Watch:
             self.seen.setdefault(where, {}).setdefault((found.symbol, found.price), now)
 
     def took(self, where: str) -> list[float]:
-        """Seconds from the hand-over until there, for what has come, sorted."""
+        """Seconds from the hand-over until there, for what has come, in the order in which it was sent."""
         seen = self.seen.get(where, {})
-        return sorted(seen[mark] - at for mark, at in self.sent.items() if mark in seen)
+        return [seen[mark] - at for mark, at in sorted(self.sent.items(), key=itemgetter(1)) if mark in seen]
 
     async def all_seen(self, within_s: float) -> bool:
         """Is every firing on its socket, by then?"""
@@ -135,6 +144,12 @@ class Watch:
                 return False
             await asyncio.sleep(0.1)
         return True
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        begun, before = time.monotonic(), stolen_s()
+        yield
+        self.stolen = (stolen_s() - before) / (time.monotonic() - begun) / (os.cpu_count() or 1)
 
     def clear(self) -> None:
         self.sent.clear()
@@ -347,7 +362,8 @@ async def measure_servers(wish: Wish) -> Watch:
         market = Market(cluster, known, wish)
         say("waiting until firings arrive")
         await warm_up(market, watch)
-        await market.run(watch, wish.seconds)
+        with watch.measuring():
+            await market.run(watch, wish.seconds)
         await watch.all_seen(_LATE_S)
     return watch
 
@@ -388,7 +404,7 @@ async def in_one_process(wish: Wish) -> AsyncIterator[tuple[Process, Kafka, str,
             )
         )
         bootstrap = (await running.says(r"embedded broker: ([\w.:]+)"))[1]
-        partitions = {topic.name: topic.embedded_partitions for topic in TOPICS}
+        partitions = {topic.name: EMBEDDED_PARTITIONS for topic in TOPICS}
         cluster = Kafka(bootstrap=bootstrap, embedded=True, log_id="", partitions=partitions)
         stack.push_async_callback(cluster.close)
         yield running, cluster, base.replace("http", "ws", 1), known
@@ -419,7 +435,8 @@ async def measure_one_process(wish: Wish) -> Watch:
         await asyncio.sleep(_SETTLE_S)
         say(f"measuring for {wish.seconds:g} s, process {running.handle.pid}")
         begun, worked = time.time(), cpu_s(running.handle.pid)
-        await asyncio.sleep(wish.seconds)
+        with watch.measuring():
+            await asyncio.sleep(wish.seconds)
         ended = time.time()
         watch.cpu = (cpu_s(running.handle.pid) - worked) / (ended - begun)
         await asyncio.sleep(_SOON_S)
@@ -438,33 +455,47 @@ def table(watch: Watch, wish: Wish) -> str:
     lines = [
         f"{wish.rate:,} ticks/s, {len(watch.sent):,} firings in {wish.seconds:g} s, {wish.sockets:,} open sockets; "
         "milliseconds since the price was handed to the producer",
-        "seen                                         p50       p99     worst     ratio of p99  missing",
+        f"(medians of slices of {_SLICE_S:g} s; the slices' p99 from lowest to highest; worst of all)",
+        "seen                                         p50       p99     slices' p99     worst     ratio  missing",
     ]
     titles = {
         TICKS.name: "the price, straight from Kafka",
         NOTIFICATIONS.name: "the notification, straight from Kafka",
         "socket": "the notification, on its owner's socket",
     }
-    floor = percentile(watch, TICKS.name, 0.99)
+    found = {where: slices(watch.took(where), wish) for where in titles}
+    floor = median(percentile(each, 0.99) for each in found[TICKS.name])
     for where, title in titles.items():
-        cells = "".join(f"{percentile(watch, where, share):>10.1f}" for share in (0.5, 0.99, 1.0))
+        p99 = [percentile(each, 0.99) for each in found[where]]
+        half, most = median(percentile(each, 0.5) for each in found[where]), max(map(max, found[where]))
+        spread = f"{min(p99):.1f} to {max(p99):.1f}"
         missing = len(watch.sent) - len(watch.took(where))
-        lines.append(f"{title:<39}{cells}{percentile(watch, where, 0.99) / floor:>16.1f}x{missing:>9,}")
+        ratio = median(p99) / floor
+        lines.append(
+            f"{title:<39}{half:>10.1f}{median(p99):>10.1f}{spread:>16}{most:>10.1f}{ratio:>9.1f}x{missing:>9,}"
+        )
     if watch.cpu is not None:
         lines.append(f"the process took {watch.cpu:.0%} of a core")
+    lines.append(f"the machine's host took {watch.stolen:.0%} of the cores")
     return "\n".join([*lines, f"target: p99 on the socket under {TARGET_MS} ms"])
 
 
-def percentile(watch: Watch, where: str, share: float) -> float:
-    """Milliseconds within which that share of what was seen there was seen."""
-    times = watch.took(where) or [float("nan")]
-    return 1000 * times[min(len(times) - 1, int(share * len(times)))]
+def slices(took: Sequence[float], wish: Wish) -> list[list[float]]:
+    """Milliseconds, of which each slice has as many; one slice where there are few."""
+    count = max(1, round(wish.seconds / _SLICE_S))
+    size = max(1, -(-len(took) // count))
+    return [[1000 * each for each in took[at : at + size]] for at in range(0, len(took), size)] or [[float("nan")]]
+
+
+def percentile(times: Sequence[float], share: float) -> float:
+    """What that share of them is below."""
+    return sorted(times)[min(len(times) - 1, int(share * len(times)))]
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description="Notify, from a price to the notification on an open socket")
     asked.add_argument("--embedded", action="store_true", help="all rooms in one process, no server")
-    asked.add_argument("--seconds", type=float, default=20.0, help="that are measured")
+    asked.add_argument("--seconds", type=float, default=30.0, help="that are measured")
     asked.add_argument("--rate", type=int, default=1_000, help="ticks in a second")
     asked.add_argument("--firings", type=int, default=40, help="of them that fire a rule, about")
     asked.add_argument("--sockets", type=int, default=300, help="users with a rule and an open socket each")

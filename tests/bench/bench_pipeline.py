@@ -36,7 +36,7 @@ from services.shared.topics import TICKS, partition_of
 from services.users.store import alerts
 from tests.bench import pipeline_records
 from tests.bench.machine import machine
-from tests.bench.pipeline_readers import CONTENDERS, Result
+from tests.bench.pipeline_readers import CONTENDERS, PARTITIONS, Result
 from tests.unit.users.room import CREATED, add_user, draft, migrated, settings_of
 
 RULES: Final = 1_000
@@ -70,7 +70,7 @@ async def run(records: Sequence[Record], core: int) -> dict[str, Result]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tickroom-bench-")))
         await add_rules(folder / "alerts", records)
-        kafka = await stack.enter_async_context(embedded_kafka())
+        kafka = await stack.enter_async_context(embedded_kafka(PARTITIONS))
         await stack.enter_async_context(stock_data(folder))
         readers = {
             which: await stack.enter_async_context(reader(which, core, kafka, len(records), folder / which))

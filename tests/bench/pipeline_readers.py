@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import psutil
@@ -36,6 +36,9 @@ from services.shared.positions import SymbolState
 from services.shared.readers import Fresh, StatefulReader, Work
 from services.shared.rpc.channel import open_channel
 from services.shared.topics import ALERTS, NOTIFICATIONS, PREDICTION, SIGNALS, TICKS, TOPICS, Reader
+
+PARTITIONS: Final = 4
+"""Of the embedded broker, which keeps about 5 MB of each: all records fit."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -75,13 +78,15 @@ class Watched:
 
     def __init__(self, work: Work, progress: Progress) -> None:
         self._work, self._progress = work, progress
+        self.effects, self.store_effects, self.effects_stored = work.effects, work.store_effects, work.effects_stored
         self.open, self.urgent, self.store = work.open, work.urgent, work.store
         self.stored, self.forget = work.stored, work.forget
 
-    async def work(self, partition: int, records: Sequence[Fresh]) -> None:
+    async def work(self, partition: int, records: Sequence[Fresh]) -> int:
         self._progress.begins()
-        await self._work.work(partition, records)
-        self._progress.took(len(records))
+        done = await self._work.work(partition, records)
+        self._progress.took(done)
+        return done
 
 
 class Idle:
@@ -89,7 +94,15 @@ class Idle:
 
     async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None: ...
 
-    async def work(self, partition: int, records: Sequence[Fresh]) -> None: ...
+    async def work(self, partition: int, records: Sequence[Fresh]) -> int:
+        return len(records)
+
+    def effects(self, partition: int) -> bool:
+        return False
+
+    async def store_effects(self, session: AsyncSession, partitions: Sequence[int]) -> None: ...
+
+    def effects_stored(self, partition: int) -> None: ...
 
     def urgent(self, partition: int) -> bool:
         return False
@@ -118,7 +131,8 @@ async def _nothing() -> int:
 async def alone(kafka: Kafka, folder: Path, progress: Progress) -> AsyncIterator[Contender]:
     """Reads and looks at nothing."""
     broker = kafka.broker("bench-alone")
-    subscriber = broker.subscriber(TICKS.name, group_id="bench-alone", ack_policy=AckPolicy.MANUAL, **kafka.batches())
+    how = kafka.batches(prompt=True)
+    subscriber = broker.subscriber(TICKS.name, group_id="bench-alone", ack_policy=AckPolicy.MANUAL, **how)
 
     @subscriber  # type: ignore[untyped-decorator]  # an argument of `batches()` may be anything
     async def batch(messages: tuple[Message, ...]) -> None:
@@ -232,7 +246,7 @@ CONTENDERS: dict[str, Callable[[Kafka, Path, Progress], AbstractAsyncContextMana
 
 
 async def measure(which: str, bootstrap: str, records: int, folder: Path) -> Result:
-    partitions = {topic.name: topic.embedded_partitions for topic in TOPICS}
+    partitions = dict.fromkeys((topic.name for topic in TOPICS), PARTITIONS)
     kafka = Kafka(bootstrap=bootstrap, embedded=True, log_id="bench", partitions=partitions)
     progress = Progress(records)
     try:

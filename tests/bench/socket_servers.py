@@ -25,13 +25,13 @@ from services.gateway.server import SEND_BUFFER_BYTES
 from services.shared.events import PLAIN_END
 from services.shared.kafka import Kafka
 from services.shared.process import settle
-from services.shared.topics import TICKS, TOPICS
+from services.shared.topics import EMBEDDED_PARTITIONS, TICKS, TOPICS
 from tests.bench.machine import raise_file_limit
 
 
 def _cluster(bootstrap: str) -> Kafka:
     """The embedded broker of the bench, seen from another process."""
-    partitions = {topic.name: topic.embedded_partitions for topic in TOPICS}
+    partitions = {topic.name: EMBEDDED_PARTITIONS for topic in TOPICS}
     return Kafka(bootstrap=bootstrap, embedded=True, log_id="", partitions=partitions)
 
 
@@ -65,8 +65,8 @@ async def plain(bootstrap: str, _rooms: str) -> None:
                 await websocket.send_text(text)
 
     kafka = _cluster(bootstrap)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=kafka.profile.fetch_max_wait_ms)
-    consumer.assign([TopicPartition(TICKS.name, number) for number in range(TICKS.embedded_partitions)])
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=kafka.profile.prompt.fetch_max_wait_ms)
+    consumer.assign([TopicPartition(TICKS.name, number) for number in range(EMBEDDED_PARTITIONS)])
     await consumer.start()
     await consumer.seek_to_end()
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)

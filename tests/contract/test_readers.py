@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import Column, Integer, MetaData, String, Table, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.shared import positions
+from services.shared import bulk, positions
 from services.shared.config import SharedSettings
 from services.shared.database import Database, open_database
 from services.shared.embedded_kafka import embedded_kafka
@@ -26,29 +26,55 @@ from tests.servers.kafka import KafkaServer
 
 METADATA = MetaData()
 CHECKPOINTS = positions.checkpoint_tables(METADATA)
-SEEN = Table("seen", METADATA, Column("symbol", String, primary_key=True), Column("seq", Integer, primary_key=True))
+SEEN, AHEAD = (
+    Table(name, METADATA, Column("symbol", String, primary_key=True), Column("seq", Integer, primary_key=True))
+    for name in ("seen", "ahead")
+)
 
 
 class Ledger:
-    """Work that stores every record's position once: a second time would break the primary key."""
+    """Work that stores every record's position once: a second time would break the primary key.
+
+    Every 89th is an effect: stored ahead, however often, two at most in a transaction; a batch ends behind the third.
+    """
 
     def __init__(self) -> None:
         self.pending: dict[int, list[tuple[str, int]]] = {}
+        self.ahead: dict[int, list[tuple[str, int]]] = {}
+        self.storing: dict[int, int] = {}
         self.sums: dict[int, dict[str, int]] = {}
         self.fail_next: Exception | None = None
 
     async def open(self, partition: int, states: Mapping[str, SymbolState]) -> None:
         self.pending[partition] = []
+        self.ahead[partition] = []
         self.sums[partition] = {symbol: int(state.state) for symbol, state in states.items()}
 
-    async def work(self, partition: int, records: Sequence[Fresh]) -> None:
+    async def work(self, partition: int, records: Sequence[Fresh]) -> int:
         if self.fail_next is not None:
             error, self.fail_next = self.fail_next, None
             raise error
-        for each in records:
+        for number, each in enumerate(records, 1):
             self.pending[partition].append((each.record.symbol, each.record.seq))
             sums = self.sums[partition]
             sums[each.record.symbol] = sums.get(each.record.symbol, 0) + each.record.seq
+            if each.record.seq % 89 == 0:
+                self.ahead[partition].append((each.record.symbol, each.record.seq))
+                if len(self.ahead[partition]) == 3:
+                    return number
+        return len(records)
+
+    def effects(self, partition: int) -> bool:
+        return bool(self.ahead[partition])
+
+    async def store_effects(self, session: AsyncSession, partitions: Sequence[int]) -> None:
+        for each in partitions:
+            some = [{"symbol": symbol, "seq": seq} for symbol, seq in self.ahead[each][:2]]
+            self.storing[each] = len(some)
+            await bulk.insert_new(session, AHEAD, some)
+
+    def effects_stored(self, partition: int) -> None:
+        del self.ahead[partition][: self.storing[partition]]
 
     def urgent(self, partition: int) -> bool:
         return any(seq % 97 == 0 for _, seq in self.pending[partition])
@@ -64,6 +90,7 @@ class Ledger:
 
     def forget(self, partition: int) -> None:
         self.pending.pop(partition, None)
+        self.ahead.pop(partition, None)
         self.sums.pop(partition, None)
 
 
@@ -98,11 +125,14 @@ async def publish(kafka: Kafka, symbols: Sequence[str], first: int, last: int) -
 
 
 async def seen(database: Database) -> dict[str, list[int]]:
+    """What is in a checkpoint; effects are stored at the latest with it."""
     async with database.reading() as session:
         found: dict[str, list[int]] = {}
         for symbol, seq in await session.execute(select(SEEN.c.symbol, SEEN.c.seq).order_by(SEEN.c.symbol, SEEN.c.seq)):
             found.setdefault(symbol, []).append(seq)
-        return found
+        ahead = {(symbol, seq) for symbol, seq in await session.execute(select(AHEAD.c.symbol, AHEAD.c.seq))}
+    assert ahead >= {(symbol, seq) for symbol, seqs in found.items() for seq in seqs if seq % 89 == 0}
+    return found
 
 
 async def until_seen(database: Database, symbols: Sequence[str], last: int) -> None:
@@ -158,7 +188,7 @@ async def test_lag_tells_readiness_and_progress(kafka_cluster: Kafka, database: 
 
 async def test_a_new_log_is_read_from_its_beginning_and_repeats_are_dropped(database: Database) -> None:
     for first, last in ((1, 120), (100, 250)):
-        async with embedded_kafka() as kafka:  # a fresh broker: offsets restart
+        async with embedded_kafka(partitions=4) as kafka:  # a fresh broker: offsets restart
             reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
             await reader.start()
             await publish(kafka, ("AAPL",), first, last)
@@ -189,7 +219,7 @@ async def test_an_unreadable_record_is_parked_with_its_reason(kafka_cluster: Kaf
 
 
 async def test_a_topic_that_is_nearly_all_bad_ends_the_reader(database: Database) -> None:
-    async with embedded_kafka() as kafka:
+    async with embedded_kafka(partitions=4) as kafka:
         reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, Ledger())
         await reader.start()
         producer = await kafka.producer(bulk=True)
@@ -278,7 +308,7 @@ async def test_a_load_that_takes_longer_than_the_session_loses_no_member(
     session_ms, takes_s = (6_000, 8.0) if full else (1_000, 2.0)
     shorter = {"session_timeout_ms": session_ms, "heartbeat_interval_ms": session_ms // 4}
     batches = Kafka.batches
-    monkeypatch.setattr(Kafka, "batches", lambda kafka: batches(kafka) | shorter)
+    monkeypatch.setattr(Kafka, "batches", lambda kafka, prompt: batches(kafka, prompt=prompt) | shorter)
     kafka = await connect(empty_apache_kafka.bootstrap, 30)
     symbols = [f"S{number}" for number in range(40)]
     works = Slow(takes_s), Slow(takes_s)
@@ -302,7 +332,7 @@ async def test_a_load_that_takes_longer_than_the_session_loses_no_member(
 
 @on_sqlite_only
 async def test_what_is_taken_away_while_it_loads_is_not_worked_on(database: Database) -> None:
-    async with embedded_kafka() as kafka:
+    async with embedded_kafka(partitions=4) as kafka:
         work = Slow(60.0)
         reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, work)
         await reader.start()
@@ -324,7 +354,7 @@ async def test_what_is_taken_away_while_it_loads_is_not_worked_on(database: Data
 async def test_who_loses_the_claim_while_loading_stores_nothing_and_loads_again(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with embedded_kafka() as kafka:
+    async with embedded_kafka(partitions=4) as kafka:
         symbol = next(f"S{each}" for each in range(999) if partition_of(f"S{each}", kafka.partitions(TICKS)) == 0)
         work = Slow(0.5)
         reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, work)
@@ -344,7 +374,7 @@ async def test_a_partition_that_cannot_be_loaded_holds_up_no_other_and_is_told_o
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "tickroom.reader")
-    async with embedded_kafka() as kafka:
+    async with embedded_kafka(partitions=4) as kafka:
         ledger = Unopened(0)
         reader = StatefulReader(kafka, ALERTS, database, CHECKPOINTS, ledger)
         await reader.start()
@@ -379,6 +409,9 @@ async def test_an_old_claim_cannot_save(database: Database) -> None:
         new = await positions.load(session, CHECKPOINTS, "r", 0, "log")
     with pytest.raises(Fenced):
         await store_under(database, old)
+    with pytest.raises(Fenced):
+        async with database.transaction(brief=True) as session:
+            await positions.hold(session, CHECKPOINTS, [old])
     assert await seen(database) == {}
     async with database.transaction() as session:
         await positions.save(session, CHECKPOINTS, new, 10, {"A": SymbolState("e", 1, b"x")})
@@ -386,6 +419,25 @@ async def test_an_old_claim_cannot_save(database: Database) -> None:
         loaded = await positions.load(session, CHECKPOINTS, "r", 0, "log")
     assert loaded.next_offset == 10
     assert loaded.symbols == {"A": SymbolState("e", 1, b"x")}
+
+
+async def test_nobody_loads_a_partition_while_effects_are_stored_under_a_claim(database: Database) -> None:
+    order = []
+
+    async def load() -> None:
+        async with database.transaction() as session:
+            await positions.load(session, CHECKPOINTS, "r", 0, "log")
+        order.append("loaded")
+
+    async with database.transaction() as session:
+        claim = await positions.load(session, CHECKPOINTS, "r", 0, "log")
+    async with database.transaction(brief=True) as session:
+        await positions.hold(session, CHECKPOINTS, [claim])
+        loading = asyncio.create_task(load())
+        await asyncio.sleep(0.2)
+        order.append("stored")
+    await loading
+    assert order == ["stored", "loaded"]
 
 
 async def test_another_number_of_partitions_keeps_every_state(database: Database) -> None:

@@ -24,7 +24,7 @@ if os.environ.get("CI") != "true" and (shutil.which("node") is None or shutil.wh
 @pytest.fixture
 async def small_house(tmp_path: Path) -> AsyncIterator[House]:
     """For what does not depend on the kind of server: SQLite and the embedded broker, and a market that has symbols."""
-    async with embedded_kafka() as kafka:
+    async with embedded_kafka(partitions=4) as kafka:
         house = House(tmp_path, None, kafka)
         async with house.market():
             yield house

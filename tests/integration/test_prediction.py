@@ -87,7 +87,7 @@ class Entrance(StockDataServicer):
 
 @pytest.fixture
 async def kafka() -> AsyncIterator[Kafka]:
-    async with embedded_kafka() as cluster:
+    async with embedded_kafka(partitions=4) as cluster:
         yield cluster
 
 
@@ -220,7 +220,7 @@ async def test_a_restart_in_the_middle_changes_nothing(kafka: Kafka, settings: S
     first_finals = {(record.symbol, record.seq) for record in ticks[:half] if isinstance(record, Bar)}
     async with entrance(settings):
         whole = settings.model_copy(update={"data_dir": tmp_path / "whole"})
-        async with embedded_kafka() as other, running(app.build(whole, other)):
+        async with embedded_kafka(partitions=4) as other, running(app.build(whole, other)):
             await publish(other, ticks)
             expected = await published(other, lambda found: causes(found) == finals)
 
@@ -230,7 +230,7 @@ async def test_a_restart_in_the_middle_changes_nothing(kafka: Kafka, settings: S
             await publish(kafka, ticks[:half])
             first = await published(kafka, lambda found: causes(found) == first_finals)
 
-        async with embedded_kafka() as other, running(app.build(settings, other)) as study:
+        async with embedded_kafka(partitions=4) as other, running(app.build(settings, other)) as study:
             assert await study.worked_through() == last_positions(ticks[:half])
             await publish(other, ticks[half - 60 :])
             second = await published(other, lambda found: causes(found) == finals - first_finals)

@@ -161,7 +161,7 @@ def _firing(user_id: str, seq: int) -> Firing:
 
 async def test_relays_of_several_processes_keep_the_order(tmp_path: Path, postgres_url: str) -> None:
     async with AsyncExitStack() as stack:
-        kafka = await stack.enter_async_context(embedded_kafka())
+        kafka = await stack.enter_async_context(embedded_kafka(partitions=4))
         house = House(tmp_path, postgres_url, kafka)
         database = await stack.enter_async_context(migrated(settings_of(tmp_path, postgres_url)))
         user = await add_user(database)
@@ -209,7 +209,7 @@ async def test_what_is_stored_while_others_go_out_follows_them_at_once(tmp_path:
 async def test_a_database_that_is_away_for_a_while_loses_nothing(tmp_path: Path) -> None:
     ticks = [tick(seq, 149.0 if seq % 2 else 151.0) for seq in range(1, 201)]
     with PostgresServer() as server:
-        async with embedded_kafka() as kafka:
+        async with embedded_kafka(partitions=4) as kafka:
             house = House(tmp_path, server.create_database("users"), kafka)
             async with house.market(), house.running() as users:
                 ada = await register(users)
@@ -402,7 +402,7 @@ async def test_rules_are_listed_read_and_deleted_by_their_user_alone(small_house
 
 
 async def test_symbols_cannot_be_checked_while_stock_data_is_away(tmp_path: Path) -> None:
-    async with embedded_kafka() as kafka:
+    async with embedded_kafka(partitions=4) as kafka:
         house = House(tmp_path, None, kafka)
         async with house.running() as users:
             ada = (await register(users)).user_id

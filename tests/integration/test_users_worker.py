@@ -55,11 +55,25 @@ class Owner:
         return self
 
     async def read(self, count: int) -> None:
+        """Works on records; of more effects than one transaction takes, only the last ones are left to be stored."""
         batch = self.log[self.offset : self.offset + count]
-        fresh = [Fresh(each, self.tracker.advance(each.symbol, each.epoch, each.seq)) for each in batch]
-        await self.work.work(0, [each for each in fresh if each.step.fresh])
+        steps = [Fresh(each, self.tracker.advance(each.symbol, each.epoch, each.seq)) for each in batch]
+        fresh, done = [each for each in steps if each.step.fresh], 0
+        while done < len(fresh):
+            done += await self.work.work(0, fresh[done:])
+            if done < len(fresh):
+                await self.effects()
         self.moved.update(each.symbol for each in batch)
         self.offset += len(batch)
+
+    async def effects(self, most: int = 1_000) -> None:
+        """Stores them, in so many transactions at most."""
+        while self.work.effects(0) and most > 0:
+            async with self.database.transaction(brief=True) as session:
+                await positions.hold(session, CHECKPOINTS, [self.claim])
+                await self.work.store_effects(session, [0])
+            self.work.effects_stored(0)
+            most -= 1
 
     async def take_in(self) -> None:
         symbols = ["AAPL", "IBM"]
@@ -70,6 +84,7 @@ class Owner:
         await self.checkpoint()
 
     async def checkpoint(self) -> None:
+        await self.effects()
         async with self.database.transaction() as session:
             states = (await self.work.store(session, [0]))[0]
             changed = {
@@ -134,11 +149,13 @@ async def run(database: Database, log: Sequence[Record], asked: Sequence[Draft],
             await add_rule(database, user, waiting.pop())
             await owner.take_in()
         await owner.read(7)
-        if owner.work.urgent(0) or owner.offset % 140 == 0:
+        if owner.work.effects(0) or owner.work.urgent(0) or owner.offset % 140 == 0:
             if crashes is not None and crashes.random() < 0.3:
                 owner = await Owner(database, log).open()
                 continue
-            await owner.checkpoint()
+            await owner.effects()
+            if owner.work.urgent(0) or owner.offset % 35 == 0:
+                await owner.checkpoint()
         elif crashes is not None and crashes.random() < 0.1:
             owner = await Owner(database, log).open()
     await owner.checkpoint()
@@ -174,8 +191,8 @@ async def test_thousands_at_once_are_stored_in_pieces_and_once(
     log = [tick(1, 149.0), tick(2, 151.0), tick(3, 149.0), tick(4, 151.0)]
     crashed = await Owner(database, log).open()
     await crashed.read(2)
-    ahead = await firings(database)
-    assert 0 < len(ahead) < 95  # what is beyond one transaction is stored before the checkpoint
+    await crashed.effects(most=3)
+    assert len(await firings(database)) == 30  # ahead of the checkpoint
     owner = await Owner(database, log).open()  # ... which never came
     await owner.read(4)
     await owner.checkpoint()
@@ -192,6 +209,7 @@ async def test_a_rule_changed_between_a_crash_and_the_next_start_tells_of_no_rec
     log = [tick(1, 149.0), tick(2, 151.0), tick(3, 149.0), tick(4, 151.0)]
     crashed = await Owner(database, log).open()
     await crashed.read(2)
+    await crashed.effects(most=1)
     changed, _, _ = (await firings(database))[0]  # stored ahead of a checkpoint that never came
     async with database.transaction() as session:
         await alerts.change_alert(session, changed, draft(threshold=150.5), Outcome("active", anew=True))
@@ -269,8 +287,8 @@ async def test_once_ends_a_rule_for_good(database: Database) -> None:
     log = [tick(1, 149.0), tick(2, 151.0), tick(3, 149.0), tick(4, 151.0)]
     owner = await Owner(database, log).open()
     await owner.read(2)
-    assert owner.work.urgent(0)
-    await owner.checkpoint()
+    assert owner.work.effects(0)
+    await owner.effects()  # no checkpoint follows
     again = await Owner(database, log).open()
     await again.read(2)
     await again.checkpoint()
@@ -347,9 +365,9 @@ async def test_a_rule_on_signals_tells_the_last_price(database: Database) -> Non
     says: tuple[Prediction, ...] = ("hold", "buy")
     told = [Fresh(prediction(seq, each), Step(True, 0, seq == 1)) for seq, each in enumerate(says, 1)]
     await work.work(0, told)
-    async with database.transaction() as session:
-        await work.store(session, [0])
-    work.stored(0)
+    async with database.transaction(brief=True) as session:
+        await work.store_effects(session, [0])
+    work.effects_stored(0)
     assert await firings(database) == [(rule_id, "epoch-1", 2)]
     [event] = await outbox(database)
     assert isinstance(event, AlertTriggered)

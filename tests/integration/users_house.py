@@ -84,7 +84,7 @@ class House:
     async def after_restart(self) -> AsyncIterator[House]:
         """The same house later: Apache Kafka is still there, an embedded broker's log has died with its process."""
         if self.kafka.embedded:
-            async with embedded_kafka() as kafka:
+            async with embedded_kafka(partitions=4) as kafka:
                 yield House(self.folder, self.database_url, kafka)
         else:
             yield self

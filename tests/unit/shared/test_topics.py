@@ -1,4 +1,4 @@
-from services.shared.topics import NOTIFICATIONS, READERS_WITH_STATE, TICKS, TOPICS, partition_of
+from services.shared.topics import READERS_WITH_STATE, TICKS, TOPICS, partition_of
 
 
 def test_partitions_never_change() -> None:
@@ -9,4 +9,3 @@ def test_partitions_never_change() -> None:
 def test_every_topic_has_dead_letters_and_every_state_is_on_ticks() -> None:
     assert {topic.dead for topic in TOPICS} == {"ticks.dead", "signals.dead", "notifications.dead"}
     assert {reader.topic for reader in READERS_WITH_STATE} == {TICKS}
-    assert NOTIFICATIONS.embedded_partitions == 1
