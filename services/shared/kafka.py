@@ -66,7 +66,7 @@ class Profile:
     bulk_linger_ms: int
 
 
-EMBEDDED: Final = Profile(prompt=Reading(7, 4), calm=Reading(20, 15), linger_ms=2, bulk_linger_ms=5)
+EMBEDDED: Final = Profile(prompt=Reading(5, 3), calm=Reading(20, 15), linger_ms=2, bulk_linger_ms=5)
 APACHE: Final = Profile(prompt=Reading(500, 5), calm=Reading(500, 15), linger_ms=1, bulk_linger_ms=5)
 
 MAX_RECORDS: Final = 2000

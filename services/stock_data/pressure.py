@@ -62,11 +62,15 @@ class Pressure:
         while not self._ready:
             await self._answer()
 
-    async def room(self) -> int:
-        """How many records may be sent now; waits until it is at least one."""
-        while self._allowed <= self._sent:
-            await self._answer()
+    @property
+    def left(self) -> int:
+        """How many records may be sent now; none where it is not above 0."""
         return self._allowed - self._sent
+
+    async def room(self) -> None:
+        """Returns once some may be sent."""
+        while self.left <= 0:
+            await self._answer()
 
     def sent(self, records: int) -> None:
         self._sent += records

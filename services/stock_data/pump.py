@@ -67,7 +67,8 @@ class Pump:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Returns after `stop`, with the batch in hand finished. Raises Fenced where the feed was taken over."""
-        producer = await self._kafka.producer(bulk=math.isinf(self._plan.rate))
+        # a batch is handed over whole, and nothing follows it before it is acknowledged: to linger would gather nothing
+        producer = await self._kafka.producer(bulk=math.isinf(self._plan.rate), linger_ms=0)
         try:
             async with Pressure(self._kafka, READERS_WITH_STATE, self._plan.reader_lag_limit) as pressure:
                 await until(stop, self._wait_for_readers(pressure))
@@ -96,12 +97,13 @@ class Pump:
             if due == 0:
                 await until(stop, asyncio.sleep(pace.wait_s(clock())))
                 continue
-            asked = clock()
-            room = await until(stop, pressure.room())
-            metrics.WAITING.inc(clock() - asked)
-            if room is None:
-                return
-            batch = self._player.take(due, min(room, _BATCH))
+            if pressure.left <= 0:
+                asked = clock()
+                await until(stop, pressure.room())
+                metrics.WAITING.inc(clock() - asked)
+                if stop.is_set():
+                    return
+            batch = self._player.take(due, min(pressure.left, _BATCH))
             pace.took(sum(isinstance(record, Tick) for record in batch))
             if not await self._publish(batch, producer, pressure, stop):
                 return

@@ -1,7 +1,7 @@
 """Publishes notifications that are stored and not yet on topic `notifications`: at start, and whenever the bell rings.
 
 In order per user: one relay at a time, rows by number, one partition per user, and the producer keeps their order.
-A crash between Kafka's acknowledgement and the mark, a fifth of a second later, repeats some; their ids tell.
+A crash between Kafka's acknowledgement and the mark, half a second later, repeats some; their ids tell.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _BUSY_S: Final = 0.02  # another process is publishing
 _HOLD_S: Final = 0.05
 """So long after the last ring the turn is kept: what is stored meanwhile goes out without asking for it."""
 
-_MARK_S: Final = 0.2
+_MARK_S: Final = 0.5
 """So late is marked what was published, all at once: a transaction for each would hold up those that store firings."""
 
 _STORM: Final = 50  # notifications in a batch: from so many on, what fires meanwhile goes out together

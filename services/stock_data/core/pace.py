@@ -4,6 +4,8 @@ from math import inf
 from typing import Final
 
 UNLIMITED: Final = 1 << 40
+GATHER_S: Final = 0.006
+"""Ticks of so long go out together: each batch costs all rooms as much as dozens of ticks do."""
 
 
 class Pace:
@@ -18,14 +20,20 @@ class Pace:
         self._per_second = per_second
         self._most_behind_s = most_behind_s
         self._next = now
+        self._together = now
 
     def due(self, now: float) -> int:
-        """How many ticks may go now."""
+        """How many ticks may go now; none for a moment after there were some."""
         if self._per_second == inf:
             return UNLIMITED
+        if now < self._together:
+            return 0
         if now - self._next > max(self._most_behind_s, 1 / self._per_second):
             self._next = now
-        return int((now - self._next) * self._per_second) + 1 if now >= self._next else 0
+        if now < self._next:
+            return 0
+        self._together = now + GATHER_S
+        return int((now - self._next) * self._per_second) + 1
 
     def took(self, ticks: int) -> None:
         """`ticks` of them went."""
@@ -33,5 +41,5 @@ class Pace:
             self._next += ticks / self._per_second
 
     def wait_s(self, now: float) -> float:
-        """How long until the next one is due."""
-        return 0.0 if self._per_second == inf else max(0.0, self._next - now)
+        """How long until the next ones are due."""
+        return 0.0 if self._per_second == inf else max(0.0, self._next - now, self._together - now)

@@ -36,6 +36,14 @@ def test_slow_rates_are_not_a_standstill() -> None:
     assert pace.wait_s(10.0) == pytest.approx(10.0)
 
 
+def test_what_is_due_within_a_moment_goes_together() -> None:
+    pace = Pace(1000.0, now=0.0)
+    pace.took(pace.due(0.0))
+    assert pace.due(0.0055) == 0
+    assert pace.wait_s(0.002) == pytest.approx(0.004)
+    assert pace.due(0.0062) == 6
+
+
 def test_no_limit() -> None:
     pace = Pace(inf, now=0.0)
     assert pace.due(0.0) == UNLIMITED
