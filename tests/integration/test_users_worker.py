@@ -299,6 +299,24 @@ async def test_once_ends_a_rule_for_good(database: Database) -> None:
     assert found.status == "fired"
 
 
+async def test_a_split_is_told_of_by_a_rule_that_ended_right_after_it_and_a_crash(database: Database) -> None:
+    user = await add_user(database)
+    rule_id = await add_rule(database, user, draft("crossing_up", 600.0, every_time=False))
+    log: list[Record] = [tick(1, 500.0), split(2, 4.0), tick(3, 125.0), tick(4, 151.0)]
+    crashed = await Owner(database, log).open()
+    await crashed.read(4)
+    await crashed.effects()  # no checkpoint follows
+    owner = await Owner(database, log).open()
+    await owner.read(4)
+    await owner.checkpoint()
+    assert await firings(database) == [(rule_id, "epoch-1", 4)]
+    assert sorted(type(each).__name__ for each in await outbox(database)) == ["AccountUpdated", "AlertTriggered"]
+    async with database.reading() as session:
+        found = await alerts.alert_of(session, user, rule_id)
+    assert found is not None
+    assert found.status == "fired"
+
+
 async def test_a_split_is_stored_and_told(database: Database) -> None:
     user = await add_user(database)
     rule_id = await add_rule(database, user, draft("crossing_up", 600.0))
