@@ -113,9 +113,11 @@ async def _ticks(work: AlertWork, load: Load, prices: Sequence[float], first: in
     for partition, records in by_partition.items():
         journal = work.journal(partition)
         journal.clear()
-        await work.work(partition, records)
-        fired += len(journal.firings)
-        journal.clear()
+        done = 0
+        while done < len(records):
+            done += await work.work(partition, records[done:])
+            fired += len(journal.firings)
+            journal.clear()
     return (time.process_time() - cpu) / len(prices) * 1e6, fired
 
 
@@ -287,7 +289,7 @@ def measure(name: str, first: str, url: str | None, second: str, other: str | No
     line("  longest hold of the event loop", f"{found.breath_ms:.0f} ms")
     line("  memory of the process (RSS)", f"{found.rss / 2**20:.0f} MB", "target: at most 600 MB")
     line("  a tick without firings", f"{found.quiet_us:.1f} us", "target: at most 10 us")
-    line(f"  a tick with firings ({found.fired:,} in all)", f"{found.firing_us:.1f} us")
+    line(f"  a tick with firings, not stored ({found.fired:,})", f"{found.firing_us:.1f} us")
     rate: float = _alone(stored, second, other, load)
     line(f"{name}: firings stored, each with its notification", f"{rate:,.0f} /s", f"target: at least {target:,} /s")
 
