@@ -10,7 +10,7 @@ the state, load again.
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -228,85 +228,58 @@ async def save_all(session: AsyncSession, tables: CheckpointTables, reached: Seq
         }
         for each in reached
     ]
-    _insist([each.loaded for each in reached], await _move(session, tables.checkpoints, offsets))
+    await _under_claims(session, tables.checkpoints, offsets, _moving)
 
 
 async def hold(session: AsyncSession, tables: CheckpointTables, loaded: Sequence[Checkpoint]) -> None:
     """Whoever loads these partitions waits for the caller's transaction. Raises Fenced where a claim is lost."""
     claims = [{"reader": each.reader, "partition": each.partition, "claim": each.claim} for each in loaded]
-    held = set[int]()
+    await _under_claims(session, tables.checkpoints, claims, _holding)
+
+
+_Values = Mapping[str, ColumnElement[Any]]
+"""What comes with a statement as parameters, by the column it is for."""
+
+_Making = Callable[[Table, _Values], Any]
+"""Makes a statement that answers with the partitions whose claim holds."""
+
+
+async def _under_claims(session: AsyncSession, rows: Table, claimed: bulk.Rows, making: _Making) -> None:
+    """Executes the statement for these rows. Raises Fenced where it does not answer with each of them."""
+    names, found = tuple(claimed[0]), set[int]()
     if bulk.takes_columns(session):
-        held.update(await session.scalars(_holding_all(tables.checkpoints), bulk.as_columns(claims)))
+        found.update(await session.scalars(_for_all(rows, names, making), bulk.as_columns(claimed)))
     else:
-        for each in claims:
-            held.update(await session.scalars(_holding_each(tables.checkpoints), _bound(each)))
-    _insist(loaded, held)
-
-
-async def _move(session: AsyncSession, rows: Table, offsets: bulk.Rows) -> set[int]:
-    """The partitions whose claim still holds; they are at their new offsets."""
-    if bulk.takes_columns(session):
-        return set(await session.scalars(_moving_all(rows), bulk.as_columns(offsets)))
-    moved = set[int]()
-    for each in offsets:
-        moved.update(await session.scalars(_moving_each(rows), _bound(each)))
-    return moved
-
-
-def _insist(loaded: Sequence[Checkpoint], held: Collection[int]) -> None:
-    for each in loaded:
-        if each.partition not in held:
-            raise Fenced(f"partition {each.partition} of {each.reader} has another owner now")
-
-
-_CLAIM = ("reader", "partition", "claim")
-_MOVED = (*_CLAIM, "log_id", "next_offset")
-
-
-def _given(rows: Table, names: Sequence[str]) -> Mapping[str, ColumnElement[Any]]:
-    return dict(bulk.given(*(rows.c[name] for name in names)).c)
-
-
-def _binds(rows: Table, names: Sequence[str]) -> Mapping[str, ColumnElement[Any]]:
-    return {name: bindparam(f"b_{name}", type_=rows.c[name].type) for name in names}
-
-
-def _bound(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"b_{name}": value for name, value in row.items()}
+        for row in claimed:
+            values = {f"b_{name}": value for name, value in row.items()}
+            found.update(await session.scalars(_for_each(rows, names, making), values))
+    for row in claimed:
+        if row["partition"] not in found:
+            raise Fenced(f"partition {row['partition']} of {row['reader']} has another owner now")
 
 
 @cache
-def _moving_all(rows: Table) -> Any:
-    return _moving(rows, _given(rows, _MOVED))
+def _for_all(rows: Table, names: tuple[str, ...], making: _Making) -> Any:
+    return making(rows, dict(bulk.given(*(rows.c[name] for name in names)).c))
 
 
 @cache
-def _moving_each(rows: Table) -> Any:
-    return _moving(rows, _binds(rows, _MOVED))
+def _for_each(rows: Table, names: tuple[str, ...], making: _Making) -> Any:
+    return making(rows, {name: bindparam(f"b_{name}", type_=rows.c[name].type) for name in names})
 
 
-@cache
-def _holding_all(rows: Table) -> Any:
-    return _holding(rows, _given(rows, _CLAIM))
-
-
-@cache
-def _holding_each(rows: Table) -> Any:
-    return _holding(rows, _binds(rows, _CLAIM))
-
-
-def _moving(rows: Table, to: Mapping[str, ColumnElement[Any]]) -> Any:
+def _moving(rows: Table, to: _Values) -> Any:
     statement = update(rows).where(_is_ours(rows, to)).values(next_offset=to["next_offset"], log_id=to["log_id"])
     return statement.returning(rows.c.partition)
 
 
-def _holding(rows: Table, claims: Mapping[str, ColumnElement[Any]]) -> Any:
+def _holding(rows: Table, claims: _Values) -> Any:
     return select(rows.c.partition).where(_is_ours(rows, claims)).with_for_update(read=True, of=rows)
 
 
-def _is_ours(rows: Table, claims: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
-    mine = [rows.c[name] == claims[name] for name in _CLAIM]
-    return mine[0] & mine[1] & mine[2]
+def _is_ours(rows: Table, given: _Values) -> ColumnElement[bool]:
+    mine = (rows.c.reader == given["reader"]) & (rows.c.partition == given["partition"])
+    return mine & (rows.c.claim == given["claim"])
 
 
 async def worked_through(session: AsyncSession, tables: CheckpointTables, reader: str) -> dict[str, Position]:

@@ -338,7 +338,7 @@ class StatefulReader:
 
     async def take(self, records: Mapping[int, list[Raw]]) -> None:
         """Called with what has come in; a failure is dealt with here."""
-        worked: dict[int, _Slot] = {}
+        pressing: dict[int, _Slot] = {}
         async with AsyncExitStack() as held:
             for partition, some in records.items():
                 slot = self._slots.get(partition)
@@ -352,8 +352,9 @@ class StatefulReader:
                 except Exception as error:
                     self._go_back({partition: slot}, error)
                 else:
-                    worked[partition] = slot
-            await self._store_or_go_back(worked)
+                    if self._work.effects(partition) or self._is_due(partition, slot):
+                        pressing[partition] = slot
+            await self._store_or_go_back(pressing)
 
     def _is_due(self, partition: int, slot: _Slot) -> bool:
         late = time.monotonic() - slot.saved_at >= CHECKPOINT_EVERY_S

@@ -8,7 +8,7 @@ RULES: Final = Gauge("users_rules_watched", "Alert rules that this process watch
 FIRINGS: Final = Counter("users_firings", "Alert rules that fired and were stored")
 TAKEN: Final = Counter("users_rules_taken", "New, changed and deleted rules taken in by the owner of their symbol")
 STORE_SECONDS: Final = Histogram(
-    "users_store_seconds", "Time to write what came of a batch of prices, before its commit"
+    "users_store_seconds", "Time to write firings and their notifications, before the commit"
 )
 PUBLISHED: Final = Counter("users_notifications_published", "Notifications acknowledged by Kafka")
 LOGINS: Final = Counter("users_logins", "Logins by how they ended", ["outcome"])
